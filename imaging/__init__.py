@@ -1,0 +1,126 @@
+"""calcimap's library: find, measure, name and classify calcifications on CT.
+
+Arrays are (slice, row, column); positions are patient LPS in mm; CT is in HU. Stages are functions between frozen
+values: ``find_series -> read_volume -> detect -> measure -> group -> name_patterns -> classify``. Research use only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .classification import NOTICE, Classifier, classify
+    from .columns import EXCLUDED, FINDINGS, GROUPS, Column, conform
+    from .components import Components
+    from .detection import Detection, detect
+    from .errors import (
+        REASONS,
+        CalcimapError,
+        CodecError,
+        GeometryError,
+        LimitError,
+        ReadError,
+        RefusedError,
+        TruncatedError,
+        UsageError,
+        ValuesError,
+    )
+    from .excluded import describe_excluded
+    from .features import FEATURES, Feature, feature, measure
+    from .flags import FLAGS
+    from .geometry import axis_letters
+    from .groups import group, summarize_groups
+    from .params import DetectionParams
+    from .patterns import RULES, VOCABULARY, Rule, name_patterns
+    from .reading.codecs import decoders
+    from .reading.discover import find_series
+    from .reading.masks import read_mask
+    from .reading.read import read_volume
+    from .separate import EXCLUSION_REASONS
+    from .series import FACTS, Found, Series
+    from .volume import Volume
+
+# Where each public name lives. Loaded on first use, so that `import imaging` and `calcimap --help` stay quick.
+_HOME = {
+    "NOTICE": "classification", "Classifier": "classification", "classify": "classification",
+    "decoders": "reading.codecs",
+    "EXCLUDED": "columns", "FINDINGS": "columns", "GROUPS": "columns", "Column": "columns", "conform": "columns",
+    "Components": "components",
+    "Detection": "detection", "detect": "detection",
+    "find_series": "reading.discover",
+    "axis_letters": "geometry",
+    "REASONS": "errors", "CalcimapError": "errors", "CodecError": "errors", "GeometryError": "errors",
+    "LimitError": "errors", "ReadError": "errors", "RefusedError": "errors", "TruncatedError": "errors",
+    "UsageError": "errors", "ValuesError": "errors",
+    "describe_excluded": "excluded",
+    "FEATURES": "features", "Feature": "features", "feature": "features", "measure": "features",
+    "FLAGS": "flags",
+    "group": "groups", "summarize_groups": "groups",
+    "read_mask": "reading.masks",
+    "DetectionParams": "params",
+    "RULES": "patterns", "VOCABULARY": "patterns", "Rule": "patterns", "name_patterns": "patterns",
+    "read_volume": "reading.read",
+    "EXCLUSION_REASONS": "separate",
+    "FACTS": "series", "Found": "series", "Series": "series",
+    "Volume": "volume",
+}  # fmt: skip
+
+__all__ = [
+    "EXCLUDED",
+    "EXCLUSION_REASONS",
+    "FACTS",
+    "FEATURES",
+    "FINDINGS",
+    "FLAGS",
+    "GROUPS",
+    "NOTICE",
+    "REASONS",
+    "RULES",
+    "VOCABULARY",
+    "CalcimapError",
+    "Classifier",
+    "CodecError",
+    "Column",
+    "Components",
+    "Detection",
+    "DetectionParams",
+    "Feature",
+    "Found",
+    "GeometryError",
+    "LimitError",
+    "ReadError",
+    "RefusedError",
+    "Rule",
+    "Series",
+    "TruncatedError",
+    "UsageError",
+    "ValuesError",
+    "Volume",
+    "axis_letters",
+    "classify",
+    "conform",
+    "decoders",
+    "describe_excluded",
+    "detect",
+    "feature",
+    "find_series",
+    "group",
+    "measure",
+    "name_patterns",
+    "read_mask",
+    "read_volume",
+    "summarize_groups",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,51 @@
+"""Quality flags: one table gives the column, its decoding and its documentation."""
+
+from __future__ import annotations
+
+FLAGS: dict[str, str] = {
+    # of a scan
+    "derived": "the series is marked DERIVED (reformatted or processed); measured as it is",
+    "padded": "padding was masked: those voxels are in no threshold, mean or mesh",
+    "tilted": "the grid is sheared (gantry tilt): volumes by the determinant, lengths in true mm",
+    "single_slice": "one slice: its thickness is not known from positions, skeleton is not separated",
+    "rescale_absent": "no rescale slope and intercept; stored values taken as HU because their histogram is that of HU",
+    "hu_unreliable": "values are probably not calibrated HU",
+    "few_slices": "thinner than 15 mm along the slice normal: skeleton is poorly separated",
+    "noise_from_whole_image": "too little soft tissue for the block noise estimate; all valid voxels were used",
+    "contrast_enhanced": "large homogeneous regions above 95 HU: contrast agent; thresholds raised",
+    "body_not_found": "no body could be outlined; nothing was left out as outside",
+    "missing_pixel_spacing": "no pixel spacing",
+    "duplicates_removed": "identical copies of slices were dropped",
+    "spacing_jitter": "slice distances vary by more than 0.1 %, within tolerance",
+    "slices_apart": "slice spacing exceeds slice thickness by over 10 %: tissue between slices was not scanned",
+    "no_preamble": "files without DICOM preamble were read",
+    # of a finding
+    "touches_border": "reaches the first or last slice, row or column, or padding: may be cut off",
+    "few_voxels": "fewer than 8 voxels or less than 2 along an axis: size and shape are limited by resolution",
+    "below_resolution": "half-maximum diameter below 3 times the largest spacing: size is an upper bound",
+    "touches_bone": "was connected to a larger dense structure (bone, or contrast) and split off by rising thresholds",
+    "shell_kept": "larger than the size limit for candidates, kept because it is a thin shell",
+    "given": "from a given segmentation, measured as it is",
+    "halfmax_fallback": "no half-maximum mask could be grown; the detection mask stands in for it",
+    "single_slice_finding": "lies in one slice: no extent along the slice normal can be measured",
+    "coarse_label": "slice spacing above 1.5 mm: pattern from the coarse vocabulary",
+    "in_plane_label": "slice spacing above 3.5 mm: pattern from what a thick slice shows in its plane",
+    "near_metal": "within 15 mm of metal: streaks may change HU",
+    "kept_bone_adjacent": "from the list of bone-adjacent candidates, kept on request",
+    "kept_chest_wall": "from the list of chest-wall candidates, kept on request",
+}
+"""Code -> meaning. In tables flags are joined by ';'."""
+
+
+def join(*codes: str) -> str:
+    """Flag codes as they stand in a table: sorted, unique, joined by ';'.
+
+    Raises
+    ------
+    KeyError
+        A code that is not in `FLAGS`: a flag without meaning is a mistake of the programmer.
+    """
+    for code in codes:
+        if code not in FLAGS:
+            raise KeyError(f"unknown flag {code!r}")
+    return ";".join(sorted(set(codes)))

@@ -1,0 +1,172 @@
+"""Telling calcification from everything else above the threshold: candidates, and one list of rules.
+
+The first rule that hits names the reason; what no rule hits is a finding. Nothing disappears: every candidate that
+passes the size and noise tests is either a finding or stands in `excluded` with its reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .body import body_mask
+from .candidates import Tree, grow_tree
+from .components import Components
+from .params import DetectionParams, Thresholds
+from .shells import thin_shells
+from .surroundings import look_around
+from .volume import Volume
+
+EXCLUSION_REASONS: dict[str, str] = {
+    "outside_roi": "less than half of it inside the given region of interest",
+    "outside_body": "outside the body outline: table, cushion, clothing",
+    "metal": "above 2500 HU",
+    "bone": "part of a large dense structure, and HU falls little around it",
+    "bone_adjacent": "part of a large dense structure, yet HU falls steeply around it: on bone, or a spur of it",
+    "chest_wall": "in the layer of the ribs (reserved: no rule of this version uses it)",
+    "cartilage": "calcified cartilage (reserved: no rule of this version uses it)",
+    "contrast": "a soft edge, or below the level of contrast agent in an enhanced scan: vessel, bowel, urinary tract",
+}
+"""What may stand in ``excluded.reason``, in the order of the rules."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Everything above the threshold that passes size and noise; one entry each, (n,).
+
+    Parameters
+    ----------
+    components : Components
+    reason : ndarray of str
+        '' for a finding, a key of `EXCLUSION_REASONS` for the rest.
+    level : ndarray
+        HU above which the component was taken.
+    drop, background : ndarray
+        `Surroundings.drop` and ``background_mean``; NaN where they were not needed.
+    split, shell : ndarray of bool
+        Split off from a larger structure; large, and kept because it is a thin shell.
+    n_too_small, n_noise : int
+        Components that fail the minimum size, or the noise test.
+    body_found : bool
+        Whether the body could be outlined.
+    """
+
+    components: Components
+    reason: NDArray[np.str_]
+    level: NDArray[np.float64]
+    drop: NDArray[np.float64]
+    background: NDArray[np.float64]
+    split: NDArray[np.bool_]
+    shell: NDArray[np.bool_]
+    n_too_small: int
+    n_noise: int
+    body_found: bool
+
+    @classmethod
+    def plain(cls, components: Components, level: float = np.nan, n_too_small: int = 0, n_noise: int = 0) -> Candidates:
+        """Components as findings, without anything known about their surroundings."""
+        n = len(components)
+        unknown, no = np.full(n, np.nan), np.zeros(n, bool)
+        return cls(
+            components, np.full(n, "", "U16"), np.full(n, level), unknown, unknown, no, no, n_too_small, n_noise, True
+        )
+
+    def take(self, which: NDArray[Any]) -> Candidates:
+        """The entries in a mask, or in an order."""
+        names = ("reason", "level", "drop", "background", "split", "shell")
+        columns = {name: getattr(self, name)[which] for name in names}
+        return dataclasses.replace(self, components=self.components.take(which), **columns)
+
+    def named(self, reason: NDArray[np.str_]) -> Candidates:
+        """The same entries with other reasons."""
+        return dataclasses.replace(self, reason=reason)
+
+    def in_raster_order(self) -> Candidates:
+        """The entries sorted by their first voxel."""
+        return self.take(np.argsort(self.components.voxels[self.components.voxel_offsets[:-1]], kind="stable"))
+
+
+def large_enough(volume: Volume, parts: Components, params: DetectionParams) -> NDArray[np.bool_]:
+    """The minimum size: voxels and mm3, (n,) bool. The factor forgives the rounding of spacings in headers."""
+    big = parts.n_voxels * volume.voxel_volume_mm3 >= params.min_volume_mm3 * (1 - 1e-9)
+    return np.asarray((parts.n_voxels >= params.min_voxels) & big)
+
+
+def reaches(volume: Volume, parts: Components, hu: float) -> NDArray[np.bool_]:
+    """Which components have a voxel above `hu`, (n,) bool."""
+    return np.asarray(parts.maximum(parts.values(volume.array)) > hu)
+
+
+def separate(volume: Volume, floor: Components, thresholds: Thresholds, params: DetectionParams) -> Candidates:
+    """Split what is above the threshold into candidates and name the reason of those that are no calcification."""
+    noise = thresholds.noise
+    body = body_mask(volume)
+    voxels = np.sort(floor.voxels)
+    inside = np.ones(len(voxels), bool) if body is None else body.at(voxels)
+    outside = Components.from_voxels(voxels[~inside], volume.shape, params.connectivity)
+    outside = outside.take(large_enough(volume, outside, params))
+    outside = outside.take(reaches(volume, outside, thresholds.peak_hu))
+
+    tree = grow_tree(
+        volume, Components.from_voxels(voxels[inside], volume.shape, params.connectivity), thresholds.grow_hu,
+        max_volume_mm3=params.candidate_max_mm3, max_extent_mm=params.candidate_max_extent_mm,
+        min_persistence_hu=max(params.split_hu, params.split_sd * noise.sd), min_voxels=params.min_voxels,
+        connectivity=params.connectivity,
+    )  # fmt: skip
+    shell = thin_shells(volume, tree.large, noise)
+    size = large_enough(volume, tree.small, params)
+    peak = reaches(volume, tree.small, thresholds.peak_hu)
+    apart = tree.parent < 0
+    in_shell = ~apart & np.append(shell, False)[tree.parent]
+    small = np.flatnonzero(size & peak & ~in_shell)
+
+    reason, drop, background = _judge(volume, tree, small, thresholds, params)
+    large_reason = np.where(reaches(volume, tree.large, params.metal_hu), "metal", "bone")
+    large_reason[shell] = ""
+    n_large, n_outside = len(tree.large), len(outside)
+    rest = n_large + n_outside
+    is_noise = np.append(reason == "noise", np.zeros(rest, bool))
+    every = Candidates(
+        components=Components.concatenate([tree.small.take(small), tree.large, outside], volume.shape),
+        reason=np.concatenate([reason, large_reason, np.full(n_outside, "outside_body")]),
+        level=np.concatenate([tree.level[small], np.full(rest, thresholds.grow_hu)]),
+        drop=np.append(drop, np.full(rest, np.nan)),
+        background=np.append(background, np.full(rest, np.nan)),
+        split=np.append(~apart[small], np.zeros(rest, bool)),
+        shell=np.concatenate([np.zeros(len(small), bool), shell, np.zeros(n_outside, bool)]),
+        # Pieces of a larger structure that fail a test are texture of it, neither small findings nor noise.
+        n_too_small=int((apart & ~size).sum()),
+        n_noise=int((apart & size & ~peak).sum() + is_noise.sum()),
+        body_found=body is not None,
+    )
+    return every.take(~is_noise)
+
+
+def _judge(
+    volume: Volume, tree: Tree, small: NDArray[np.int64], thresholds: Thresholds, params: DetectionParams
+) -> tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.float64]]:
+    """Reason ('' for a finding), drop and background of the small candidates.
+
+    The rules are 2, 5, 7 and 9 of separation.md section 9 and the second list of DESIGN 7.
+    """
+    noise = thresholds.noise
+    parts = tree.small.take(small)
+    peak = parts.maximum(parts.values(volume.array))
+    around = look_around(volume, parts, thresholds.grow_hu)
+    drop, near300 = around.drop, around.near300
+    in_skeleton = tree.parent_mm3[small] > params.bone_min_mm3
+    bone = (in_skeleton & ~(drop >= params.bone_drop)) | (near300 > params.bone_near300)
+    # The candidate's own surroundings must be exceeded as well; their spread is capped, since an edge is no noise.
+    local = around.background_mean + params.peak_sd * np.minimum(around.background_sd, 1.6 * noise.sd)
+    rules: dict[str, NDArray[np.bool_]] = {
+        "noise": (peak < local) & (params.threshold_mode == "adaptive"),
+        "metal": peak > params.metal_hu,
+        "bone_adjacent": bone & (drop >= params.adjacent_drop) & (near300 < params.adjacent_near300),
+        "bone": bone,
+        "contrast": (drop < params.soft_edge_drop) | (noise.enhanced & (peak < params.enhanced_peak_hu)),
+    }
+    return np.select(list(rules.values()), list(rules), "").astype("U16"), drop, around.background_mean

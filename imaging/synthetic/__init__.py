@@ -1,0 +1,53 @@
+"""Phantoms with closed-form truth: what calcimap is tested on, and what `sample_data` is made of.
+
+`shapes` are solids with a distance and a volume, `rendering` images them as a scanner does (partial volume,
+slice profile, point spread, correlated noise), `anatomy` builds a torso, a limb and a table around them.
+
+>>> from imaging.synthetic import Ball, Thing, render
+>>> phantom = render(40.0, [Thing(Ball((0, 0, 0), 4.0), 600.0, "one")], (20, 40, 40), (1.0, 0.7, 0.7))
+>>> phantom.truth[0].volume_mm3 == Ball((0, 0, 0), 4.0).volume_mm3
+True
+"""
+
+from .anatomy import enhanced_vessel, limb, table, torso
+from .rendering import Phantom, Thing, Truth, correlated_noise, render
+from .shapes import (
+    Arc,
+    Ball,
+    Box,
+    Column,
+    CurvedSheet,
+    Cylinder,
+    Ellipsoid,
+    Rod,
+    Shape,
+    Shell,
+    Torus,
+    Union,
+    path,
+)
+
+__all__ = [
+    "Arc",
+    "Ball",
+    "Box",
+    "Column",
+    "CurvedSheet",
+    "Cylinder",
+    "Ellipsoid",
+    "Phantom",
+    "Rod",
+    "Shape",
+    "Shell",
+    "Thing",
+    "Torus",
+    "Truth",
+    "Union",
+    "correlated_noise",
+    "enhanced_vessel",
+    "limb",
+    "path",
+    "render",
+    "table",
+    "torso",
+]

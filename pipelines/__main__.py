@@ -1,0 +1,7 @@
+"""``python -m pipelines`` is ``calcimap``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

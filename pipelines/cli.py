@@ -1,0 +1,275 @@
+"""The command line: arguments in, calls to `pipelines.run`, text out. Nothing is decided here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imaging import CalcimapError, Found
+
+    from .results import StudyResult
+    from .task import Outcome
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Find, measure and classify calcifications on CT. Research use only: never a diagnosis.",
+)
+LEVELS = ("debug", "info", "warning", "error")
+
+Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="folders or files", show_default=False)]
+
+
+@app.command()
+def run(
+    inputs: Inputs,
+    out: Annotated[Path, typer.Option("--out", help="output folder: new, empty, or of calcimap", show_default=False)],
+    jobs: Annotated[int, typer.Option("--jobs", help="worker processes on this machine")] = 1,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", help="address of a running Dask cluster")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with configuration keys")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="as detection.threshold_hu=130; repeatable")
+    ] = None,
+    roi: Annotated[Path | None, typer.Option("--roi", help="mask (NIfTI, NRRD) that restricts the search")] = None,
+    formats: Annotated[
+        str, typer.Option("--formats", help="what to write, of csv,parquet,nifti,pictures,report")
+    ] = "csv,parquet,nifti,pictures,report",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="analyse again what is finished")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="stop at the first refusal or failure")] = False,
+    keep_identifiers: Annotated[
+        bool, typer.Option("--keep-identifiers", help="put DICOM identifiers into key.csv (mode 0600)")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print errors only")] = False,
+    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error")] = "warning",
+    log_file: Annotated[Path | None, typer.Option("--log-file", help="write the log there")] = None,
+) -> None:
+    """Find every CT series under the inputs, analyse each, write tables, label maps, pictures and a report."""
+    from . import Config
+    from . import run as run_study
+
+    _set_up_logging(log_level, log_file)
+    study = run_study(
+        inputs,
+        out,
+        config=Config.load(config, settings or ()),
+        jobs=jobs,
+        scheduler=scheduler,
+        formats=[name.strip() for name in formats.split(",") if name.strip()],
+        roi=roi,
+        overwrite=overwrite,
+        fail_fast=fail_fast,
+        keep_identifiers=keep_identifiers,
+        progress=None if quiet else _progress(),
+    )
+    if not quiet:
+        _print_summary(study, inputs)
+    raise typer.Exit(study.exit_code)
+
+
+@app.command()
+def inspect(inputs: Inputs, as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+    """Show what is there: series, how they split and why, every ignored file with its reason."""
+    from imaging import find_series
+
+    found = [find_series(root) for root in inputs]
+    if as_json:
+        print(json.dumps([_as_json(f) for f in found], indent=1))
+    else:
+        for one in found:
+            _print_found(one)
+    raise typer.Exit(0 if any(f.series for f in found) else 3)
+
+
+@app.command()
+def features() -> None:
+    """List what is measured: name, unit, definition, source."""
+    from imaging import FEATURES
+
+    for f in FEATURES:
+        print(f"{f.name}  [{f.unit or '-'}]\n    {f.definition}\n    {f.source}")
+
+
+@app.command()
+def patterns() -> None:
+    """List the rules that name patterns, in the order in which they are tried."""
+    from imaging import RULES
+
+    levels = ("up to 1.5 mm", "1.5 to 3.5 mm", "above 3.5 mm")
+    for rule in RULES:
+        print(f"{rule.name}: {rule.looks_like}")
+        for c in rule.conditions:
+            bound = " ".join((c.bound.__doc__ or "").split()) if callable(c.bound) else f"{c.bound:g}"
+            print(f"    {c.column} {c.sign} {bound}{' (or missing)' if c.or_missing else ''}")
+        print(f"    slice spacing: {', '.join(levels[k] for k in rule.levels)}")
+        print(f"    also looks like it: {rule.confounders}\n    {rule.source}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="output folder of a run")]) -> None:
+    """Write DIR/report.html again from the tables and pictures there."""
+    from .batch import load_study
+    from .writers.report import write_report
+
+    study = load_study(folder)
+    write_report(study)
+    print(study.out / "report.html")
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, and which transfer syntaxes can be decoded here."""
+    from imaging import decoders
+
+    from .provenance import versions
+
+    for name, number in versions().items():
+        print(f"{name:14} {number}")
+    print("\ntransfer syntaxes")
+    rows = decoders()
+    for row in rows:
+        print(f"  {'yes' if row['available'] else 'NO ':4} {row['name']}  ({row['uid']}; {row['decoder']})")
+    raise typer.Exit(0 if all(r["available"] for r in rows) else 1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point: one line for what a person can mend, exit codes of DESIGN section 2."""
+    import click
+
+    from imaging import CalcimapError, UsageError
+
+    logging.getLogger("calcimap").addHandler(logging.NullHandler())
+    try:
+        code = app(arguments, prog_name="calcimap", standalone_mode=False)
+    except UsageError as error:
+        return _complain(error, 2)
+    except CalcimapError as error:
+        return _complain(error, 8)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.ctx.get_help())
+        return 2
+    except click.ClickException as error:
+        print(f"calcimap: {error.format_message()} See calcimap --help.", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        print("calcimap: stopped; finished scans are kept, run the same command again to go on", file=sys.stderr)
+        return 130
+    return int(code or 0)
+
+
+def _complain(error: CalcimapError, code: int) -> int:
+    place = f"{error.path}: " if error.path else ""
+    print(f"calcimap: {place}{error.message}", file=sys.stderr)
+    return code
+
+
+def _set_up_logging(level: str, file: Path | None) -> None:
+    from imaging import UsageError
+
+    if level not in LEVELS:
+        raise UsageError(f"--log-level must be one of {', '.join(LEVELS)}, got {level!r}")
+    logger = logging.getLogger("calcimap")
+    logger.setLevel(level.upper())
+    try:
+        handler = logging.StreamHandler() if file is None else logging.FileHandler(file, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the log file cannot be written ({error.strerror}); give another path", file) from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+
+
+def _progress() -> Callable[[int, int, Outcome | None], None] | None:
+    """A progress bar for people; nothing where the output is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("scans"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task("scans", total=None, note="")
+    bar.start()
+
+    def tell(done: int, total: int, outcome: Outcome | None) -> None:
+        note = "" if outcome is None else f"{outcome.scan_id} {outcome.record['status']}"
+        bar.update(task, completed=done, total=total, note=note)
+        if done >= total:
+            bar.stop()
+
+    return tell
+
+
+def _print_summary(study: StudyResult, inputs: list[Path]) -> None:
+    counts = study.counts
+    print(", ".join(f"{n} {status}" for status, n in counts.items()) + f"; {len(study.findings)} findings")
+    if not len(study.scans):
+        print(f"no image series found under {', '.join(map(str, inputs))}; `calcimap inspect` lists every file")
+    import pandas as pd
+
+    paths = dict(pd.read_csv(study.out / "key.csv", dtype=str)[["scan_id", "path"]].to_numpy())
+    bad = study.scans[study.scans["status"].isin(["refused", "failed"])]
+    for status, name, reason, message in bad[["status", "scan_id", "reason", "message"]].to_numpy():
+        print(f"{status} {name} ({paths[name]}): {reason}: {message}")
+    if (study.out / "report.html").exists():
+        print(f"report: {study.out / 'report.html'}")
+
+
+def _as_json(found: Found) -> dict[str, Any]:
+    """Every series with its files, every file with the series that uses it or its reason."""
+    base = found.root if found.root.is_dir() else found.root.parent
+
+    def relative(path: Path) -> str:
+        return str(path.relative_to(base)) if path.is_relative_to(base) else path.name
+
+    series = [
+        {
+            "number": k,
+            "kind": s.kind,
+            "modality": s.modality,
+            "description": s.description,
+            "n_files": len(s.instances),
+            "header": dict(s.header),
+            "flags": list(s.flags),
+            "set_aside": s.set_aside or None,
+            "problem": None if s.problem is None else {"reason": s.problem.reason, "message": s.problem.message},
+        }
+        for k, s in enumerate([*found.series, *found.set_aside], 1)
+    ]
+    used = {p: k for k, s in enumerate(found.series, 1) for p in s.paths}
+    files = [{"path": relative(p), "series": k, "reason": None} for p, k in used.items()]
+    files += [{"path": relative(p), "series": None, "reason": r} for p, r in found.ignored.items()]
+    return {"input": str(found.root), "series": series, "files": sorted(files, key=lambda f: str(f["path"]))}
+
+
+def _print_found(found: Found) -> None:
+    counts = len(found.series), len(found.set_aside), len(found.ignored)
+    print("{}: {} series, {} set aside, {} files ignored".format(found.root, *counts))
+    for s in found.series:
+        first = s.instances[0]
+        size = f"{len(s.instances)} files" + (f" of {first.rows} x {first.columns}" if first.rows else "")
+        state = "ok" if s.problem is None else f"refused, {s.problem.reason}: {s.problem.message}"
+        print(f"  {s.modality} {s.kind} {size}  {s.description or '-'}  {state}")
+    for s in found.set_aside:
+        print(f"  {s.modality} {len(s.instances)} files  {s.description or '-'}  set aside, {s.set_aside}")
+    for path, reason in found.ignored.items():
+        print(f"  {path}: {reason}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Who is who without names: salted hashes, fingerprints of inputs, versions."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib import metadata
+
+from imaging import Series
+
+DISTRIBUTION = "calcimap"
+LIBRARIES = ("numpy", "scipy", "pydicom", "scikit-image", "SimpleITK", "imagecodecs", "pandas", "pyarrow")
+KEY_LENGTH = 16
+
+
+def key(identity: str, salt: str) -> str:
+    """The first 16 hexadecimal digits of SHA-256 of salt and identity; empty for an empty identity."""
+    if not identity:
+        return ""
+    return hashlib.sha256(f"{salt}\0{identity}".encode()).hexdigest()[:KEY_LENGTH]
+
+
+def scan_ids(series: list[Series], salt: str) -> list[str]:
+    """A ``scan_id`` for each series; series of the same identity (copies) get a suffix by their order."""
+    seen: dict[str, int] = {}
+    names = []
+    for one in series:
+        name = key(one.identity, salt)
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return names
+
+
+def fingerprint(series: Series) -> str:
+    """Hash of what a series is made of: instance UIDs, sizes and times of change of its files."""
+    digest = hashlib.sha256(series.identity.encode())
+    for instance in series.instances:
+        stat = instance.path.stat()
+        digest.update(f"|{instance.sop_instance_uid}|{stat.st_size}|{stat.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def version() -> str:
+    """Version of calcimap."""
+    return metadata.version(DISTRIBUTION)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, calcimap and the libraries that numbers depend on."""
+    return {"python": platform.python_version(), DISTRIBUTION: version()} | {n: metadata.version(n) for n in LIBRARIES}

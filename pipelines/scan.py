@@ -1,0 +1,105 @@
+"""The whole way of one scan, on one screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from imaging import (
+    EXCLUDED,
+    FINDINGS,
+    FLAGS,
+    GROUPS,
+    Detection,
+    Volume,
+    classify,
+    conform,
+    describe_excluded,
+    detect,
+    group,
+    measure,
+    name_patterns,
+    summarize_groups,
+)
+
+from .config import Config
+from .results import ScanResult
+
+
+def analyze(
+    volume: Volume, config: Config | None = None, *, roi: ArrayLike | Volume | None = None, scan_id: str = ""
+) -> ScanResult:
+    """Find, measure, name and classify the calcifications of one scan.
+
+    Parameters
+    ----------
+    volume : Volume
+        CT in HU.
+    config : Config, optional
+    roi : array_like or Volume, optional
+        Region of interest on the grid of the scan.
+    scan_id : str, optional
+        Stands in the first column of every table.
+
+    Raises
+    ------
+    CalcimapError
+        Whatever a stage refuses, with its reason code.
+    """
+    config = config or Config()
+    detection = detect(volume, config.detection, roi=roi)
+    findings = measure(detection)
+    findings = group(findings, detection)
+    findings = name_patterns(findings)
+    findings = classify(findings)
+    return pack(detection, findings, scan_id)
+
+
+def pack(detection: Detection, findings: pd.DataFrame, scan_id: str = "") -> ScanResult:
+    """Findings of a detection with the tables that go with them, every column present and typed."""
+    groups = conform(summarize_groups(findings, detection).assign(scan_id=scan_id), GROUPS)
+    excluded = conform(describe_excluded(detection).assign(scan_id=scan_id), EXCLUDED)
+    findings = conform(findings.assign(scan_id=scan_id), FINDINGS)
+    record = _record(detection, scan_id, findings, excluded, groups)
+    return ScanResult(scan_id, findings, excluded, groups, record, detection)
+
+
+def _record(
+    detection: Detection, scan_id: str, findings: pd.DataFrame, excluded: pd.DataFrame, groups: pd.DataFrame
+) -> dict[str, Any]:
+    """The scan's row: geometry, thresholds, totals, and header facts that identify nobody."""
+    volume, used = detection.volume, detection.thresholds
+    slices, rows, columns = volume.shape
+    _, row_mm, column_mm = volume.spacing
+    flags = sorted({*volume.flags, *detection.flags} & FLAGS.keys())
+    record: dict[str, Any] = {
+        "scan_id": scan_id,
+        "status": "analysed",
+        "modality": volume.modality,
+        "n_findings": len(findings),
+        "n_excluded": len(excluded),
+        "n_groups": len(groups),
+        "n_too_small": detection.found.n_too_small,
+        "n_noise": detection.found.n_noise,
+        "total_volume_mm3": float(findings["volume_mm3"].sum()),
+        "n_slices": slices,
+        "n_rows": rows,
+        "n_columns": columns,
+        "slice_spacing_mm": volume.slice_distance,
+        "row_spacing_mm": row_mm,
+        "column_spacing_mm": column_mm,
+        **volume.header,
+        "flags": ";".join(flags),
+    }
+    if used is not None:
+        record |= {
+            "threshold_mode": detection.params.threshold_mode,
+            "threshold_grow_hu": used.grow_hu,
+            "threshold_peak_hu": used.peak_hu,
+            "tissue_mean_hu": used.noise.mean,
+            "noise_sd_hu": used.noise.sd,
+            "enhanced_share": used.noise.enhanced_share,
+        }
+    return record

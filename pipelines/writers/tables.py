@@ -1,0 +1,57 @@
+"""Tables of a run: CSV for people, Parquet with units in its schema for programs, and the data dictionary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from imaging import EXCLUDED, FINDINGS, GROUPS, Column
+
+from ..results import SCANS, StudyResult
+
+SCHEMAS: dict[str, dict[str, Column]] = {"findings": FINDINGS, "scans": SCANS, "excluded": EXCLUDED, "groups": GROUPS}
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""A text cell that begins so is run as a formula by spreadsheets."""
+
+
+def write_csv(study: StudyResult) -> None:
+    """``findings.csv`` and ``scans.csv``; text that a spreadsheet would run gets a leading apostrophe."""
+    for name in ("findings", "scans"):
+        neutral(getattr(study, name)).to_csv(study.out / f"{name}.csv", index=False, lineterminator="\n")
+
+
+def write_parquet(study: StudyResult) -> None:
+    """All four tables, with unit, definition and source of every column in the schema's field metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name, columns in SCHEMAS.items():
+        table = pa.Table.from_pandas(getattr(study, name), preserve_index=False)
+        fields = [
+            field.with_metadata({"unit": c.unit, "definition": c.definition, "source": c.source})
+            for field, c in zip(table.schema, columns.values(), strict=True)
+        ]
+        pq.write_table(table.cast(pa.schema(fields)), study.out / f"{name}.parquet")
+
+
+def write_dictionary(out: Path) -> None:
+    """``columns.json``: name, unit, dtype, definition and source of every column of every table."""
+    dictionary = {
+        table: [
+            {"name": c.name, "unit": c.unit, "dtype": c.dtype, "definition": c.definition, "source": c.source}
+            for c in columns.values()
+        ]
+        for table, columns in SCHEMAS.items()
+    }
+    (out / "columns.json").write_text(json.dumps(dictionary, indent=1) + "\n", encoding="utf-8")
+
+
+def neutral(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with an apostrophe before every text cell that a spreadsheet would take for a formula."""
+    safe = table.copy()
+    for name in safe.columns[safe.dtypes == "string"]:
+        risky = safe[name].str.startswith(FORMULA_STARTS).fillna(False).astype(bool)
+        safe[name] = safe[name].mask(risky, "'" + safe[name])
+    return safe

@@ -93,6 +93,8 @@ def run(
     wanted = check_formats(tuple(formats))
     folder = _claim(Path(out))
     roots = [Path(p) for p in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    if roi is not None and not Path(roi).exists():
+        raise UsageError("the region of interest does not exist; check its path", Path(roi))
     found = [find_series(root, exclude=(folder,)) for root in roots]
     entries = _entries([s for f in found for s in f.series], found, config)
     aside = _entries([s for f in found for s in f.set_aside], found, config)

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,12 +20,28 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Find, measure and classify calcifications on CT. Research use only: never a diagnosis.",
 )
 LEVELS = ("debug", "info", "warning", "error")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .provenance import version
+
+        print(f"calcimap {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # acted upon by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
+    ] = False,
+) -> None: ...
+
 
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="folders or files", show_default=False)]
 
@@ -137,30 +153,30 @@ def doctor() -> None:
     print("\ntransfer syntaxes")
     rows = decoders()
     for row in rows:
-        print(f"  {'yes' if row['available'] else 'NO ':4} {row['name']}  ({row['uid']}; {row['decoder']})")
+        print(f"  {'yes' if row['available'] else 'NO ':4} {row['name']}  ({row['uid']}; {row['codec']})")
     raise typer.Exit(0 if all(r["available"] for r in rows) else 1)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point: one line for what a person can mend, exit codes of DESIGN section 2."""
-    import click
-
     from imaging import CalcimapError, UsageError
 
     logging.getLogger("calcimap").addHandler(logging.NullHandler())
+    parse_error = cast(
+        "type[Exception]", typer.BadParameter.__mro__[1]
+    )  # UsageError of the click that this typer uses, its own or the real one
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments, prog_name="calcimap", standalone_mode=False)
+        code = app(arguments or ["--help"], prog_name="calcimap", standalone_mode=False)
     except UsageError as error:
         return _complain(error, 2)
     except CalcimapError as error:
         return _complain(error, 8)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.ctx.get_help())
+    except parse_error as error:
+        text = error.format_message()  # type: ignore[attr-defined]  # of click
+        print(f"calcimap: {text} See calcimap --help.", file=sys.stderr)
         return 2
-    except click.ClickException as error:
-        print(f"calcimap: {error.format_message()} See calcimap --help.", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("calcimap: stopped; finished scans are kept, run the same command again to go on", file=sys.stderr)
         return 130
     return int(code or 0)

@@ -6,6 +6,7 @@ Everything that a reader needs to judge a finding stands in the picture, nothing
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def write_overview(result: ScanResult, folder: Path) -> None:
 def draw_overview(result: ScanResult) -> npt.NDArray[np.uint8]:
     """The overview as pixels, (height, width, RGB)."""
     box = body_box(result.volume, result.detection.components)
-    crops = plan_crops(result, MAX_CROPS) or middle_crops(result, box)
+    crops = _crops(result, box)
     header = _header(result, crops)
     top = MARGIN + 34 + 21 * len(header)
     shown, block = _projections(result, box)
@@ -93,6 +94,17 @@ def draw_overview(result: ScanResult) -> npt.NDArray[np.uint8]:
         _caption(axes, _crop_caption(result, crop), side)
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
+
+
+def _crops(result: ScanResult, box: Boxed) -> list[Crop]:
+    """Crops round the findings; middle slices where there are none; a single slice as a whole first."""
+    whole = middle_crops(result, box)
+    if not len(result.detection):
+        return whole
+    if result.volume.shape[0] > 1:
+        return plan_crops(result, MAX_CROPS)
+    every = tuple(int(i) for i in result.detection.finding_id)
+    return [replace(whole[0], finding_ids=every), *plan_crops(result, MAX_CROPS - 1)]
 
 
 def _largest(result: ScanResult, room: float) -> npt.NDArray[np.int64]:

@@ -33,7 +33,7 @@ def write_parquet(study: StudyResult) -> None:
             field.with_metadata({"unit": c.unit, "definition": c.definition, "source": c.source})
             for field, c in zip(table.schema, columns.values(), strict=True)
         ]
-        pq.write_table(table.cast(pa.schema(fields)), study.out / f"{name}.parquet")
+        pq.write_table(table.cast(pa.schema(fields, table.schema.metadata)), study.out / f"{name}.parquet")
 
 
 def write_dictionary(out: Path) -> None:

@@ -153,8 +153,8 @@ def slice_labels(components: Components, numbers: NDArray[np.int64], index: int)
     first = (components.row[here] - index * rows) * columns + components.start[here]
     length = components.length[here]
     before = np.cumsum(length) - length
-    index = np.repeat(first - before, length) + np.arange(length.sum())
-    image.reshape(-1)[index] = np.repeat(numbers[owner], length)
+    flat = np.repeat(first - before, length) + np.arange(length.sum())
+    image.reshape(-1)[flat] = np.repeat(numbers[owner], length)
     return image
 
 

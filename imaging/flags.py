@@ -32,6 +32,7 @@ FLAGS: dict[str, str] = {
     "in_plane_label": "slice spacing above 3.5 mm: pattern from what a thick slice shows in its plane",
     "near_metal": "within 15 mm of metal: streaks may change HU",
     "kept_bone_adjacent": "from the list of bone-adjacent candidates, kept on request",
+    "kept_skin": "from the list of candidates within 5 mm of the skin, kept on request",
     "kept_chest_wall": "from the list of chest-wall candidates, kept on request",
 }
 """Code -> meaning. In tables flags are joined by ';'."""

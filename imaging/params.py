@@ -10,7 +10,7 @@ import numpy as np
 from .errors import UsageError
 from .noise import Noise
 
-KEEPABLE = ("bone_adjacent", "chest_wall")
+KEEPABLE = ("bone_adjacent", "chest_wall", "skin")
 """Lists of `excluded` that can be made findings."""
 
 
@@ -37,7 +37,7 @@ class DetectionParams:
     separate: bool = True
     """false: threshold, components and minimum size, nothing else."""
     keep: tuple[str, ...] = ()
-    """Lists of `excluded` made findings, flagged: bone_adjacent, chest_wall."""
+    """Lists of `excluded` made findings, flagged: bone_adjacent, chest_wall, skin."""
     candidate_max_mm3: float = 4000.0
     """mm3; larger components are split by rising thresholds."""
     candidate_max_extent_mm: float = 50.0
@@ -56,10 +56,21 @@ class DetectionParams:
     """A candidate in skeleton around which HU falls by at least this share is listed as bone_adjacent."""
     adjacent_near300: float = 0.3
     """Share of voxels within 3 mm above 300 HU from which it is bone all the same."""
+    bone_share: float = 0.30
+    """Share of the body above 200 HU within about 10 mm from which a candidate counts as bone."""
+    skin_mm: float = 5.0
+    """mm under the skin up to which a candidate is listed as `skin`: dressings, electrodes, or calcinosis cutis."""
     soft_edge_drop: float = 0.62
     """A candidate around which HU falls by less is contrast agent or a soft edge."""
     enhanced_peak_hu: float = 255.0
     """HU that a candidate must reach in a contrast-enhanced scan."""
+    matched_snr: float = 5.5
+    """Signal to noise after matched filtering that a faint candidate must have in a noisy scan without contrast: among
+    a million independent places Gaussian noise is expected to exceed 4.75 once; the rest is for streaks."""
+    faint_hu: float = 255.0
+    """HU up to which a candidate is faint."""
+    noisy_sd: float = 12.0
+    """HU; a scan with more noise is noisy."""
     metal_hu: float = 2500.0
     """HU from which a voxel is metal."""
 

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .body import body_mask
-from .candidates import Tree, grow_tree
+from .bodymap import map_body
+from .candidates import BONE_LEVEL_HU, Tree, grow_tree
+from .coarse import CoarseMask
 from .components import Components
 from .params import DetectionParams, Thresholds
 from .shells import thin_shells
-from .surroundings import look_around
+from .surroundings import Surroundings, look_around, matched_snr
 from .volume import Volume
 
 EXCLUSION_REASONS: dict[str, str] = {
@@ -27,11 +29,16 @@ EXCLUSION_REASONS: dict[str, str] = {
     "metal": "above 2500 HU",
     "bone": "part of a large dense structure, and HU falls little around it",
     "bone_adjacent": "part of a large dense structure, yet HU falls steeply around it: on bone, or a spur of it",
-    "chest_wall": "in the layer of the ribs (reserved: no rule of this version uses it)",
+    "skin": "within 5 mm of the skin: dressing, electrode, or calcinosis cutis",
+    "chest_wall": "in the layer of the ribs: rib, costal cartilage, or calcification of the chest wall",
     "cartilage": "calcified cartilage (reserved: no rule of this version uses it)",
     "contrast": "a soft edge, or below the level of contrast agent in an enhanced scan: vessel, bowel, urinary tract",
 }
 """What may stand in ``excluded.reason``, in the order of the rules."""
+
+
+BONE_SECTION_MM3 = 500.0
+"""Dense structures of at least this volume at 180 HU show where the ribs lie: a rib in a slab is 1 to 5 cm3."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +131,7 @@ def separate(volume: Volume, floor: Components, thresholds: Thresholds, params: 
     in_shell = ~apart & np.append(shell, False)[tree.parent]
     small = np.flatnonzero(size & peak & ~in_shell)
 
-    reason, drop, background = _judge(volume, tree, small, thresholds, params)
+    reason, drop, background = _judge(volume, tree, small, body, thresholds, params)
     large_reason = np.where(reaches(volume, tree.large, params.metal_hu), "metal", "bone")
     large_reason[shell] = ""
     n_large, n_outside = len(tree.large), len(outside)
@@ -147,26 +154,69 @@ def separate(volume: Volume, floor: Components, thresholds: Thresholds, params: 
 
 
 def _judge(
-    volume: Volume, tree: Tree, small: NDArray[np.int64], thresholds: Thresholds, params: DetectionParams
+    volume: Volume,
+    tree: Tree,
+    small: NDArray[np.int64],
+    body: CoarseMask | None,
+    thresholds: Thresholds,
+    params: DetectionParams,
 ) -> tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.float64]]:
     """Reason ('' for a finding), drop and background of the small candidates.
 
-    The rules are 2, 5, 7 and 9 of separation.md section 9 and the second list of DESIGN 7.
+    The rules are those of separation.md section 9 but for sheetness, and the second list of DESIGN 7.
     """
     noise = thresholds.noise
     parts = tree.small.take(small)
     peak = parts.maximum(parts.values(volume.array))
     around = look_around(volume, parts, thresholds.grow_hu)
     drop, near300 = around.drop, around.near300
+    depth, share, in_layer = _place(volume, tree, parts, body)
     in_skeleton = tree.parent_mm3[small] > params.bone_min_mm3
-    bone = (in_skeleton & ~(drop >= params.bone_drop)) | (near300 > params.bone_near300)
-    # The candidate's own surroundings must be exceeded as well; their spread is capped, since an edge is no noise.
-    local = around.background_mean + params.peak_sd * np.minimum(around.background_sd, 1.6 * noise.sd)
+    bone = (in_skeleton & ~(drop >= params.bone_drop)) | (near300 > params.bone_near300) | (share > params.bone_share)
     rules: dict[str, NDArray[np.bool_]] = {
-        "noise": (peak < local) & (params.threshold_mode == "adaptive"),
+        "noise": _is_noise(volume, parts, peak, around, thresholds, params),
         "metal": peak > params.metal_hu,
+        "skin": depth < params.skin_mm,
         "bone_adjacent": bone & (drop >= params.adjacent_drop) & (near300 < params.adjacent_near300),
         "bone": bone,
+        "chest_wall": in_layer,
         "contrast": (drop < params.soft_edge_drop) | (noise.enhanced & (peak < params.enhanced_peak_hu)),
     }
     return np.select(list(rules.values()), list(rules), "").astype("U16"), drop, around.background_mean
+
+
+def _place(
+    volume: Volume, tree: Tree, parts: Components, body: CoarseMask | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Depth under the skin (mm), share of bone around, and whether in the layer of the ribs, for each candidate."""
+    if body is None:
+        return np.full(len(parts), np.inf), np.zeros(len(parts)), np.zeros(len(parts), bool)
+    every = Components.concatenate([tree.small, tree.large], volume.shape)
+    voxels = np.sort(every.voxels[every.values(volume.array) > BONE_LEVEL_HU])
+    voxels = voxels[np.append(True, np.diff(voxels) > 0)] if len(voxels) else voxels  # pieces lie inside their parents
+    dense = Components.from_voxels(voxels, volume.shape)
+    bone = dense.take(dense.n_voxels * volume.voxel_volume_mm3 >= BONE_SECTION_MM3)
+    return map_body(volume, body, bone).of(parts)
+
+
+def _is_noise(
+    volume: Volume,
+    parts: Components,
+    peak: NDArray[Any],
+    around: Surroundings,
+    thresholds: Thresholds,
+    params: DetectionParams,
+) -> NDArray[np.bool_]:
+    """Whether a candidate fails its local peak test or, where it is faint in a noisy scan, the matched filter."""
+    noise = thresholds.noise
+    if params.threshold_mode == "fixed":
+        return np.zeros(len(parts), bool)
+    # The candidate's own surroundings must be exceeded as well; their spread is capped, since an edge is no noise.
+    local = around.background_mean + params.peak_sd * np.minimum(around.background_sd, 1.6 * noise.sd)
+    fails = np.asarray(peak < local)
+    # Beside a lumen or fat the filter misleads, so it judges only faint candidates in noisy scans without contrast.
+    if not noise.enhanced and noise.sd > params.noisy_sd:
+        faint = np.flatnonzero((peak < params.faint_hu) & ~fails)
+        background = np.where(np.isnan(around.background_mean), noise.mean, around.background_mean)[faint]
+        fails[faint] = matched_snr(volume, parts.take(faint), background) < params.matched_snr
+    return fails

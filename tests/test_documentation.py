@@ -82,6 +82,7 @@ def test_defaults_in_the_documentation_are_those_of_the_code():
         f"at most {p.candidate_max_mm3 / 1000:g} cm3 and {p.candidate_max_extent_mm:g} mm",
         f"At least {p.min_voxels} voxels and {p.min_volume_mm3:g} mm3", f"metal above {p.metal_hu:g} HU",
         f"more than {p.bone_min_mm3 / 1000:g} cm3", f"less than {p.soft_edge_drop:.0%}".replace("%", " %"),
-        f"below {p.enhanced_peak_hu:g} HU",
+        f"below {p.enhanced_peak_hu:g} HU", f"stand out by {p.matched_snr:g} SD", f"`skin` within {p.skin_mm:g} mm",
+        f"more than {p.bone_share:.0%} of".replace("%", " %"),
     ):  # fmt: skip
         assert said in " ".join(text.split()), said

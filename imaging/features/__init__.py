@@ -60,6 +60,7 @@ def _flags(foci: Foci) -> list[str]:
         "shell_kept": found.shell,
         "kept_bone_adjacent": found.reason == "bone_adjacent",
         "kept_chest_wall": found.reason == "chest_wall",
+        "kept_skin": found.reason == "skin",
         "given": np.full(len(foci), foci.detection.given),
     }
     return [join(*(code for code, holds in codes.items() if holds[k])) for k in range(len(foci))]

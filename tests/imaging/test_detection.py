@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from imaging import (
+    EXCLUSION_REASONS,
     DetectionParams,
     GeometryError,
     UsageError,
@@ -68,7 +69,7 @@ def test_calcifications_are_found_and_bone_and_table_are_not(scene):
 
 def test_what_is_left_out_has_a_reason_place_size_and_hu(scene):
     left = describe_excluded(detect(scene[0]))
-    assert left["reason"].isin(["bone", "bone_adjacent", "contrast", "outside_body", "metal"]).all()
+    assert left["reason"].isin(list(EXCLUSION_REASONS)).all()
     assert left[["centroid_x_mm", "volume_mm3", "intensity_max"]].notna().all().all()
 
 
@@ -228,3 +229,26 @@ def test_inserts_of_the_qrm_phantom_are_found():
         z, y, x = np.rint(insert).astype(int)
         assert detection.labels[z - 1 : z + 2, y - 2 : y + 3, x - 2 : x + 3].any(), insert
     assert len(detection) <= len(inserts) + 2
+
+
+def test_what_lies_on_the_skin_is_a_list_of_its_own():
+    sticker = [Thing(Ball((0.0, -81.0, 0.0), 2.5), 900.0, "electrode")]
+    volume = trunk(sticker, slices=20)
+    detection = detect(volume)
+    assert "skin" in detection.excluded.reason
+    assert len(detect(volume, DetectionParams(keep=("skin",)))) == len(detection) + 1
+
+
+def test_bone_of_the_negative_scan_is_not_reported():
+    """STS_040 holds no calcification: what is found there is contrast in bowel loops, at most two of them."""
+    (series,) = (s for s in find_series(shared("ct/sts/STS_040")).series)
+    detection = detect(read_volume(series))
+    assert len(detection) <= 2
+
+
+def test_enhanced_abdomen_without_calcification():
+    """crlm1004: vessels, kidneys, bowel, cartilage and dressings are traps."""
+    (series,) = find_series(shared("ct/crlm1004")).series
+    detection = detect(read_volume(series))
+    assert "contrast_enhanced" in detection.flags
+    assert len(detection) <= 4

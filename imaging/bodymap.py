@@ -1,0 +1,143 @@
+"""Where in the body a candidate lies: depth under the skin, share of bone around it, the layer of the ribs.
+
+All on the blocks of the body mask (about 3 mm), looked up for the voxels of candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .coarse import CoarseMask, block_mean
+from .components import Components
+from .volume import Volume
+
+BONE_HU = 200.0
+SPREAD_MM = 10.0
+"""Standard deviation of the Gaussian over which the share of bone is taken."""
+RIB_AREA_MM2 = 800.0
+"""A section of bone in a slice larger than this is no rib: spine, shoulder blade, pelvis."""
+RIB_DEPTH_MM = (40.0, 50.0)
+"""Median and largest depth under the skin of a section that can be a rib."""
+FEWEST_RIBS = 4
+"""Sections in the median slice from which there is a chest wall at all."""
+N_ANGLES = 72
+REACHES = (2, 5, 8)
+"""Half-widths in angle bins (5 degrees) in which rib depths are pooled, the first that holds any counts."""
+LAYER_MM = 9.0
+"""Half the thickness of the layer."""
+FAR = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class BodyMap:
+    """Maps on the blocks of a body mask.
+
+    Parameters
+    ----------
+    body : CoarseMask
+    depth : ndarray
+        mm under the skin, within the slice; the border of the scan and padding are no skin.
+    boneness : ndarray
+        Share of the body above 200 HU within about 10 mm.
+    rib_depth : (slices, 72) ndarray
+        Median depth of ribs by slice and angle about the centre of the body, mm; NaN where there is no chest wall.
+    centre : (slices, 2) ndarray
+        Centre of the body in each slice, blocks (row, column).
+    """
+
+    body: CoarseMask
+    depth: NDArray[np.float32]
+    boneness: NDArray[np.float32]
+    rib_depth: NDArray[np.float64]
+    centre: NDArray[np.float64]
+
+    def of(self, parts: Components) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Depth (mm) and boneness at the centroid of each component, and whether it lies in the layer of the ribs."""
+        block = np.floor(parts.centroid / self.body.factors).astype(np.int64)
+        block = np.clip(block, 0, np.array(self.depth.shape) - 1)
+        place = tuple(block.T)
+        depth = self.depth[place].astype(float)
+        away = block[:, 1:] - self.centre[block[:, 0]]
+        layer = self.rib_depth[block[:, 0], _bin(away)]
+        return depth, self.boneness[place].astype(float), np.abs(depth - layer) <= LAYER_MM
+
+
+def map_body(volume: Volume, body: CoarseMask, bone: Components) -> BodyMap:
+    """Maps of one scan; `bone` are its large dense structures."""
+    step = np.multiply(volume.spacing, body.factors)
+    unknown = body.mask.copy()
+    if volume.valid is not None:
+        unknown |= block_mean(volume.valid.view(np.int8), body.factors) < 1
+    depth = _in_plane_distance(unknown, step)
+    dense = block_mean(volume.array, body.factors) > BONE_HU
+    share = _smooth(dense & body.mask, step) / np.maximum(_smooth(body.mask, step), 1e-3)
+    rib_depth, centre = _rib_layer(body, depth, bone, step)
+    return BodyMap(body, depth, share.astype(np.float32), rib_depth, centre)
+
+
+def _in_plane_distance(mask: NDArray[np.bool_], step: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Distance within the slice to the nearest block outside the mask, mm; large where the slice has none."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image.SetSpacing((float(step[2]), float(step[1]), FAR))  # other slices are far away
+    far = sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
+    return np.asarray(sitk.GetArrayFromImage(far), dtype=np.float32)
+
+
+def _smooth(mask: NDArray[np.bool_], step: NDArray[np.float64]) -> NDArray[np.float32]:
+    from scipy import ndimage
+
+    return np.asarray(ndimage.gaussian_filter(mask.astype(np.float32), SPREAD_MM / step, truncate=2.5))
+
+
+def _bin(away: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Angle bin of offsets (row, column) from the centre."""
+    angle = np.arctan2(away[..., 0], away[..., 1])
+    return np.asarray((angle / (2 * np.pi) * N_ANGLES).astype(np.int64) % N_ANGLES)
+
+
+def _rib_layer(
+    body: CoarseMask, depth: NDArray[np.float32], bone: Components, step: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Depth of the ribs by slice and angle, and the centre of the body in each slice."""
+    from scipy import ndimage
+
+    n_slices = body.mask.shape[0]
+    count = np.maximum(body.mask.sum(axis=(1, 2)), 1)
+    rows, columns = (np.arange(n) for n in body.mask.shape[1:])
+    centre = np.stack([(body.mask.sum(axis=2) @ rows) / count, (body.mask.sum(axis=1) @ columns) / count], axis=1)
+    layer = np.full((n_slices, N_ANGLES), np.nan)
+    sections = np.zeros(body.mask.shape, bool)
+    sections[tuple((bone.coordinates // body.factors).T)] = True
+    in_plane = np.zeros((3, 3, 3), bool)
+    in_plane[1] = True
+    label, n = ndimage.label(sections, in_plane)
+    if not n:
+        return layer, centre
+    where = np.flatnonzero(label.ravel())
+    owner = label.ravel()[where]
+    order = np.lexsort((depth.ravel()[where], owner))
+    where, owner = where[order], owner[order]
+    ends = np.cumsum(np.bincount(owner, minlength=n + 1)[1:])
+    starts = np.append(0, ends[:-1])
+    deep = depth.ravel()[where]
+    area = (ends - starts) * step[1] * step[2]
+    rib = (area < RIB_AREA_MM2) & (deep[(starts + ends) // 2] < RIB_DEPTH_MM[0]) & (deep[ends - 1] <= RIB_DEPTH_MM[1])
+    of_slice = np.unravel_index(where[starts], label.shape)[0]
+    if np.median(np.bincount(of_slice[rib], minlength=n_slices)) < FEWEST_RIBS:
+        return layer, centre
+    chosen = rib[owner - 1]
+    z, y, x = np.unravel_index(where[chosen], label.shape)
+    angle = _bin(np.stack((y, x), axis=1) - centre[z])
+    pooled = np.full(N_ANGLES, np.nan)
+    for k in range(N_ANGLES):
+        apart = np.abs((angle - k + N_ANGLES // 2) % N_ANGLES - N_ANGLES // 2)
+        near = next((deep[chosen][apart <= reach] for reach in REACHES if (apart <= reach).any()), None)
+        if near is not None:
+            pooled[k] = np.median(near)
+    layer[:] = pooled  # one layer for the slab: ribs of other slices fill the gaps between those of this one
+    return layer, centre

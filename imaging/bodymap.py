@@ -32,6 +32,15 @@ FAR = 1e6
 
 
 @dataclass(frozen=True, eq=False)
+class Ribs:
+    """Blocks of sections that look like ribs: angle about the centre of the body (bins), depth (mm), structure."""
+
+    angle: NDArray[np.int64]
+    depth: NDArray[np.float32]
+    structure: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
 class BodyMap:
     """Maps on the blocks of a body mask.
 
@@ -42,8 +51,10 @@ class BodyMap:
         mm under the skin, within the slice; the border of the scan and padding are no skin.
     boneness : ndarray
         Share of the body above 200 HU within about 10 mm.
-    rib_depth : (slices, 72) ndarray
-        Median depth of ribs by slice and angle about the centre of the body, mm; NaN where there is no chest wall.
+    structure : ndarray of int32
+        Number of the dense structure in each block from 1, else 0.
+    ribs : Ribs
+        Empty where there is no chest wall.
     centre : (slices, 2) ndarray
         Centre of the body in each slice, blocks (row, column).
     """
@@ -51,7 +62,8 @@ class BodyMap:
     body: CoarseMask
     depth: NDArray[np.float32]
     boneness: NDArray[np.float32]
-    rib_depth: NDArray[np.float64]
+    structure: NDArray[np.int32]
+    ribs: Ribs
     centre: NDArray[np.float64]
 
     def of(self, parts: Components) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
@@ -60,13 +72,28 @@ class BodyMap:
         block = np.clip(block, 0, np.array(self.depth.shape) - 1)
         place = tuple(block.T)
         depth = self.depth[place].astype(float)
-        away = block[:, 1:] - self.centre[block[:, 0]]
-        layer = self.rib_depth[block[:, 0], _bin(away)]
-        return depth, self.boneness[place].astype(float), np.abs(depth - layer) <= LAYER_MM
+        first = parts.coordinates[parts.voxel_offsets[:-1]] // self.body.factors
+        own = self.structure[tuple(first.T)]
+        angle = _bin(block[:, 1:] - self.centre[block[:, 0]])
+        in_layer = np.zeros(len(parts), bool)
+        # Few ever come near: candidates that passed size and noise, at the depth at which ribs can lie.
+        for k in np.flatnonzero(depth <= RIB_DEPTH_MM[1] + LAYER_MM) if len(self.ribs.angle) else ():
+            in_layer[k] = self._in_layer(int(angle[k]), float(depth[k]), int(own[k]))
+        return depth, self.boneness[place].astype(float), in_layer
+
+    def _in_layer(self, angle: int, depth: float, own: int) -> bool:
+        """Whether a depth is that of the ribs at about this angle, a candidate's own structure left out of them."""
+        apart = np.abs((self.ribs.angle - angle + N_ANGLES // 2) % N_ANGLES - N_ANGLES // 2)
+        others = self.ribs.structure != own
+        for reach in REACHES:
+            near = others & (apart <= reach)
+            if near.any():
+                return bool(abs(float(np.median(self.ribs.depth[near])) - depth) <= LAYER_MM)
+        return False
 
 
 def map_body(volume: Volume, body: CoarseMask, bone: Components) -> BodyMap:
-    """Maps of one scan; `bone` are its large dense structures."""
+    """Maps of one scan; `bone` are its dense structures."""
     step = np.multiply(volume.spacing, body.factors)
     unknown = body.mask.copy()
     if volume.valid is not None:
@@ -74,8 +101,10 @@ def map_body(volume: Volume, body: CoarseMask, bone: Components) -> BodyMap:
     depth = _in_plane_distance(unknown, step)
     dense = block_mean(volume.array, body.factors) > BONE_HU
     share = _smooth(dense & body.mask, step) / np.maximum(_smooth(body.mask, step), 1e-3)
-    rib_depth, centre = _rib_layer(body, depth, bone, step)
-    return BodyMap(body, depth, share.astype(np.float32), rib_depth, centre)
+    structure = np.zeros(body.mask.shape, np.int32)
+    structure[tuple((bone.coordinates // body.factors).T)] = bone.component + 1
+    centre = _centres(body.mask)
+    return BodyMap(body, depth, share.astype(np.float32), structure, _ribs(structure, depth, centre, step), centre)
 
 
 def _in_plane_distance(mask: NDArray[np.bool_], step: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -100,24 +129,28 @@ def _bin(away: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.asarray((angle / (2 * np.pi) * N_ANGLES).astype(np.int64) % N_ANGLES)
 
 
-def _rib_layer(
-    body: CoarseMask, depth: NDArray[np.float32], bone: Components, step: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Depth of the ribs by slice and angle, and the centre of the body in each slice."""
+def _centres(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean (row, column) of the mask in every slice."""
+    count = np.maximum(mask.sum(axis=(1, 2)), 1)
+    rows, columns = (np.arange(n) for n in mask.shape[1:])
+    return np.stack([(mask.sum(axis=2) @ rows) / count, (mask.sum(axis=1) @ columns) / count], axis=1)
+
+
+def _ribs(
+    structure: NDArray[np.int32],
+    depth: NDArray[np.float32],
+    centre: NDArray[np.float64],
+    step: NDArray[np.float64],
+) -> Ribs:
+    """Sections of dense structures in a slice that are small and near the skin, where a slice shows several."""
     from scipy import ndimage
 
-    n_slices = body.mask.shape[0]
-    count = np.maximum(body.mask.sum(axis=(1, 2)), 1)
-    rows, columns = (np.arange(n) for n in body.mask.shape[1:])
-    centre = np.stack([(body.mask.sum(axis=2) @ rows) / count, (body.mask.sum(axis=1) @ columns) / count], axis=1)
-    layer = np.full((n_slices, N_ANGLES), np.nan)
-    sections = np.zeros(body.mask.shape, bool)
-    sections[tuple((bone.coordinates // body.factors).T)] = True
+    none = np.zeros(0, np.int64)
     in_plane = np.zeros((3, 3, 3), bool)
     in_plane[1] = True
-    label, n = ndimage.label(sections, in_plane)
+    label, n = ndimage.label(structure > 0, in_plane)
     if not n:
-        return layer, centre
+        return Ribs(none, none.astype(np.float32), none.astype(np.int32))
     where = np.flatnonzero(label.ravel())
     owner = label.ravel()[where]
     order = np.lexsort((depth.ravel()[where], owner))
@@ -128,16 +161,9 @@ def _rib_layer(
     area = (ends - starts) * step[1] * step[2]
     rib = (area < RIB_AREA_MM2) & (deep[(starts + ends) // 2] < RIB_DEPTH_MM[0]) & (deep[ends - 1] <= RIB_DEPTH_MM[1])
     of_slice = np.unravel_index(where[starts], label.shape)[0]
-    if np.median(np.bincount(of_slice[rib], minlength=n_slices)) < FEWEST_RIBS:
-        return layer, centre
+    if np.median(np.bincount(of_slice[rib], minlength=label.shape[0])) < FEWEST_RIBS:
+        return Ribs(none, none.astype(np.float32), none.astype(np.int32))
     chosen = rib[owner - 1]
     z, y, x = np.unravel_index(where[chosen], label.shape)
     angle = _bin(np.stack((y, x), axis=1) - centre[z])
-    pooled = np.full(N_ANGLES, np.nan)
-    for k in range(N_ANGLES):
-        apart = np.abs((angle - k + N_ANGLES // 2) % N_ANGLES - N_ANGLES // 2)
-        near = next((deep[chosen][apart <= reach] for reach in REACHES if (apart <= reach).any()), None)
-        if near is not None:
-            pooled[k] = np.median(near)
-    layer[:] = pooled  # one layer for the slab: ribs of other slices fill the gaps between those of this one
-    return layer, centre
+    return Ribs(angle, deep[chosen], structure.ravel()[where[chosen]])

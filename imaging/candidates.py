@@ -20,6 +20,10 @@ LEVELS_HU = (130, 150, 180, 200, 250, 300, 350, 400, 500, 600, 800, 1000)
 BONE_LEVEL_HU = 180
 """At this level the size of what a candidate was part of is remembered: bone is more than 5 cm3 there."""
 
+EVEN_SD, BRIGHT_SD, BRIGHT_SHARE, LEAST_NOISE_HU = 1.8, 4.0, 0.10, 10.0
+"""A structure is homogeneous if its spread is at most 1.8 times the noise (taken as at least 10 HU) and at most a tenth
+of it lies more than 4 SD above its median."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tree:
@@ -33,6 +37,8 @@ class Tree:
         HU above which each candidate was taken.
     parent_mm3 : (n,) ndarray
         Volume at 180 HU of what the candidate was part of; 0 for candidates that were apart below 180 HU.
+    lumen_hu : (n,) ndarray
+        Median HU of that structure where it is homogeneous, so contrast agent in a vessel or an organ; else NaN.
     parent : (n,) ndarray of int
         Number in `large` of the structure the candidate was split off from, -1 for those apart at the floor.
     large : Components
@@ -42,6 +48,7 @@ class Tree:
     small: Components
     level: NDArray[np.float64]
     parent_mm3: NDArray[np.float64]
+    lumen_hu: NDArray[np.float64]
     parent: Indices
     large: Components
 
@@ -56,6 +63,7 @@ def grow_tree(
     min_persistence_hu: float,
     min_voxels: int,
     connectivity: int,
+    noise_sd: float,
 ) -> Tree:
     """Split what is large by rising thresholds.
 
@@ -70,6 +78,8 @@ def grow_tree(
         structure.
     min_voxels : int
         Smaller pieces are dropped.
+    noise_sd : float
+        HU; tells contrast agent (noise only) from bone (texture).
     """
     array, voxel_mm3 = volume.array, volume.voxel_volume_mm3
 
@@ -77,35 +87,64 @@ def grow_tree(
         extent = np.linalg.norm(np.diff(parts.box, axis=2)[:, :, 0] * volume.spacing, axis=1)
         return np.asarray((parts.n_voxels * voxel_mm3 <= max_volume_mm3) & (extent <= max_extent_mm))
 
+    def at_bone_level(parts: Components) -> NDArray[np.float64]:
+        """Volume, mm3, and HU of homogeneous ones (else NaN), (n, 2)."""
+        return np.stack((parts.n_voxels * voxel_mm3, homogeneous_level(volume, parts, noise_sd)), axis=1)
+
     fits = is_small(floor)
     large = floor.take(~fits)
-    kept: list[tuple[Components, float, NDArray[Any], NDArray[Any]]] = []
-    kept.append((floor.take(fits), floor_hu, np.zeros(fits.sum()), np.full(fits.sum(), -1)))
-    pending: Components = large
-    at_bone_level: NDArray[Any] = np.zeros(len(large))
-    ancestor: NDArray[Any] = np.arange(len(large))
-    for level in (float(v) for v in LEVELS_HU if v > floor_hu):
+    found = [floor.take(fits)]
+    level = [np.full(len(found[0]), floor_hu)]
+    inherited = [np.tile((0.0, np.nan), (len(found[0]), 1))]
+    parent: list[NDArray[Any]] = [np.full(len(found[0]), -1)]
+
+    pending, ancestor = large, np.arange(len(large), dtype=np.int64)
+    known = floor_hu >= BONE_LEVEL_HU
+    facts = at_bone_level(large) if known else np.tile((0.0, np.nan), (len(large), 1))
+    for threshold in (float(v) for v in LEVELS_HU if v > floor_hu):
         if not len(pending):
             break
-        inside = pending.values(array) > level
+        inside = pending.values(array) > threshold
         order = np.argsort(pending.voxels[inside])
         voxels = pending.voxels[inside][order]
         parts = Components.from_voxels(voxels, volume.shape, connectivity)
         origin = _owner(parts, voxels, pending.component[inside][order])
-        parent_mm3 = at_bone_level[origin] if level > BONE_LEVEL_HU else parts.n_voxels * voxel_mm3
         fits = is_small(parts)
+        here = facts[origin]
+        if not known and threshold >= BONE_LEVEL_HU:
+            here[~fits] = at_bone_level(parts.take(~fits))
+            known = True
         peak = parts.maximum(parts.values(array))
-        good = fits & (parts.n_voxels >= min_voxels) & (peak - level >= min_persistence_hu)
-        kept.append((parts.take(good), level, parent_mm3[good], ancestor[origin][good]))
-        pending = parts.take(~fits)
-        at_bone_level, ancestor = parent_mm3[~fits], ancestor[origin][~fits]
+        good = fits & (parts.n_voxels >= min_voxels) & (peak - threshold >= min_persistence_hu)
+        found.append(parts.take(good))
+        level.append(np.full(int(good.sum()), threshold))
+        inherited.append(here[good])
+        parent.append(ancestor[origin][good])
+        pending, facts, ancestor = parts.take(~fits), here[~fits], ancestor[origin][~fits]
+    told = np.concatenate(inherited)
     return Tree(
-        small=Components.concatenate([k[0] for k in kept], volume.shape),
-        level=np.concatenate([np.full(len(k[0]), k[1]) for k in kept]),
-        parent_mm3=np.concatenate([k[2] for k in kept]),
-        parent=np.concatenate([k[3] for k in kept]).astype(np.int64),
+        small=Components.concatenate(found, volume.shape),
+        level=np.concatenate(level),
+        parent_mm3=told[:, 0],
+        lumen_hu=told[:, 1],
+        parent=np.concatenate(parent).astype(np.int64),
         large=large,
     )
+
+
+def homogeneous_level(volume: Volume, parts: Components, noise_sd: float) -> NDArray[np.float64]:
+    """Median HU of components that hold noise but no texture, NaN for the others.
+
+    Contrast agent fills a lumen evenly: the spread of its voxels is the noise, and few are much brighter (plaque on the
+    wall). Bone has cortex and trabeculae.
+    """
+    values = parts.values(volume.array)
+    middle = parts.quantile(values, 0.5)
+    apart = np.abs(values - middle[parts.component])
+    spread = 1.4826 * parts.quantile(apart, 0.5)
+    brighter = parts.total(values > (middle + BRIGHT_SD * noise_sd)[parts.component]) / parts.n_voxels
+    even = (spread <= EVEN_SD * max(noise_sd, LEAST_NOISE_HU)) & (brighter <= BRIGHT_SHARE)
+    return np.where(even, middle, np.nan)
 
 
 def _owner(parts: Components, voxels: Indices, owner: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -64,6 +64,12 @@ class DetectionParams:
     """A candidate around which HU falls by less is contrast agent or a soft edge."""
     enhanced_peak_hu: float = 255.0
     """HU that a candidate must reach in a contrast-enhanced scan."""
+    plaque_hu: float = 150.0
+    """HU by which a candidate on the wall of a contrast-filled lumen exceeds the lumen."""
+    plaque_sd: float = 6.0
+    """The same in noise standard deviations; the larger of both holds."""
+    plaque_drop: float = 0.55
+    """And HU falls around it by at least this share: less is contrast of another concentration (renal pelvis)."""
     matched_snr: float = 5.5
     """Signal to noise after matched filtering that a faint candidate must have in a noisy scan without contrast: among
     a million independent places Gaussian noise is expected to exceed 4.75 once; the rest is for streaks."""
@@ -71,6 +77,12 @@ class DetectionParams:
     """HU up to which a candidate is faint."""
     noisy_sd: float = 12.0
     """HU; a scan with more noise is noisy."""
+    alone_drop: float = 0.85
+    """A fainter candidate in an enhanced scan is kept where HU falls around it by at least this share,"""
+    alone_sd: float = 7.5
+    """its peak exceeds its surroundings by this many noise standard deviations,"""
+    even_sd: float = 1.25
+    """and the spread of its surroundings is at most this many: organ tissue, not fat and vessels."""
     metal_hu: float = 2500.0
     """HU from which a voxel is metal."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .body import body_mask
 from .bodymap import map_body
-from .candidates import BONE_LEVEL_HU, Tree, grow_tree
+from .candidates import BONE_LEVEL_HU, Tree, grow_tree, homogeneous_level
 from .coarse import CoarseMask
 from .components import Components
 from .params import DetectionParams, Thresholds
@@ -122,7 +122,7 @@ def separate(volume: Volume, floor: Components, thresholds: Thresholds, params: 
         volume, Components.from_voxels(voxels[inside], volume.shape, params.connectivity), thresholds.grow_hu,
         max_volume_mm3=params.candidate_max_mm3, max_extent_mm=params.candidate_max_extent_mm,
         min_persistence_hu=max(params.split_hu, params.split_sd * noise.sd), min_voxels=params.min_voxels,
-        connectivity=params.connectivity,
+        connectivity=params.connectivity, noise_sd=noise.sd,
     )  # fmt: skip
     shell = thin_shells(volume, tree.large, noise)
     size = large_enough(volume, tree.small, params)
@@ -132,7 +132,9 @@ def separate(volume: Volume, floor: Components, thresholds: Thresholds, params: 
     small = np.flatnonzero(size & peak & ~in_shell)
 
     reason, drop, background = _judge(volume, tree, small, body, thresholds, params)
-    large_reason = np.where(reaches(volume, tree.large, params.metal_hu), "metal", "bone")
+    even = np.isfinite(homogeneous_level(volume, tree.large, noise.sd))
+    metal = reaches(volume, tree.large, params.metal_hu)
+    large_reason = np.select([metal, even], ["metal", "contrast"], "bone").astype("U16")
     large_reason[shell] = ""
     n_large, n_outside = len(tree.large), len(outside)
     rest = n_large + n_outside
@@ -171,8 +173,17 @@ def _judge(
     around = look_around(volume, parts, thresholds.grow_hu)
     drop, near300 = around.drop, around.near300
     depth, share, in_layer = _place(volume, tree, parts, body)
+    # On the wall of a lumen HU falls to the lumen on one side, so such a candidate is compared with the lumen instead.
+    lumen = tree.lumen_hu[small]
+    on_wall = np.isfinite(lumen)
+    above_lumen = (peak >= lumen + max(params.plaque_hu, params.plaque_sd * noise.sd)) & (drop >= params.plaque_drop)
     in_skeleton = tree.parent_mm3[small] > params.bone_min_mm3
     bone = (in_skeleton & ~(drop >= params.bone_drop)) | (near300 > params.bone_near300) | (share > params.bone_share)
+    bone &= ~on_wall
+    # A faint spot in an enhanced scan is a vessel, unless it stands clearly alone in even tissue.
+    even = around.background_sd <= params.even_sd * noise.sd
+    alone = even & (drop >= params.alone_drop) & (peak >= around.background_mean + params.alone_sd * noise.sd)
+    faint = noise.enhanced & (peak < params.enhanced_peak_hu) & ~alone
     rules: dict[str, NDArray[np.bool_]] = {
         "noise": _is_noise(volume, parts, peak, around, thresholds, params),
         "metal": peak > params.metal_hu,
@@ -180,7 +191,7 @@ def _judge(
         "bone_adjacent": bone & (drop >= params.adjacent_drop) & (near300 < params.adjacent_near300),
         "bone": bone,
         "chest_wall": in_layer,
-        "contrast": (drop < params.soft_edge_drop) | (noise.enhanced & (peak < params.enhanced_peak_hu)),
+        "contrast": np.where(on_wall, ~above_lumen, (drop < params.soft_edge_drop) | faint),
     }
     return np.select(list(rules.values()), list(rules), "").astype("U16"), drop, around.background_mean
 

@@ -20,8 +20,8 @@ LEVELS_HU = (130, 150, 180, 200, 250, 300, 350, 400, 500, 600, 800, 1000)
 BONE_LEVEL_HU = 180
 """At this level the size of what a candidate was part of is remembered: bone is more than 5 cm3 there."""
 
-EVEN_SD, BRIGHT_SD, BRIGHT_SHARE, LEAST_NOISE_HU = 1.8, 4.0, 0.10, 10.0
-"""A structure is homogeneous if its spread is at most 1.8 times the noise (taken as at least 10 HU) and at most a tenth
+EVEN_SD, BRIGHT_SD, BRIGHT_SHARE, LEAST_NOISE_HU = 1.8, 4.0, 0.15, 10.0
+"""A structure is homogeneous if its spread is at most 1.8 times the noise (taken as at least 10 HU) and at most 15 %
 of it lies more than 4 SD above its median."""
 
 

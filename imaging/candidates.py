@@ -23,6 +23,8 @@ BONE_LEVEL_HU = 180
 EVEN_SD, BRIGHT_SD, BRIGHT_SHARE, LEAST_NOISE_HU = 1.8, 4.0, 0.15, 10.0
 """A structure is homogeneous if its spread is at most 1.8 times the noise (taken as at least 10 HU) and at most 15 %
 of it lies more than 4 SD above its median."""
+LUMEN_MOST_HU = 600.0
+"""Contrast agent in vessels and organs stays below; denser structures without texture are bone or a large stone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +146,7 @@ def homogeneous_level(volume: Volume, parts: Components, noise_sd: float) -> NDA
     spread = 1.4826 * parts.quantile(apart, 0.5)
     brighter = parts.total(values > (middle + BRIGHT_SD * noise_sd)[parts.component]) / parts.n_voxels
     even = (spread <= EVEN_SD * max(noise_sd, LEAST_NOISE_HU)) & (brighter <= BRIGHT_SHARE)
-    return np.where(even, middle, np.nan)
+    return np.where(even & (middle <= LUMEN_MOST_HU), middle, np.nan)
 
 
 def _owner(parts: Components, voxels: Indices, owner: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -23,7 +23,7 @@ BONE_LEVEL_HU = 180
 EVEN_SD, BRIGHT_SD, BRIGHT_SHARE, LEAST_NOISE_HU = 1.8, 4.0, 0.15, 10.0
 """A structure is homogeneous if its spread is at most 1.8 times the noise (taken as at least 10 HU) and at most 15 %
 of it lies more than 4 SD above its median."""
-LUMEN_MOST_HU = 600.0
+LUMEN_MOST_HU = 500.0
 """Contrast agent in vessels and organs stays below; denser structures without texture are bone or a large stone."""
 
 

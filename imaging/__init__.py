@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .anatomy import Anatomy
     from .classification import NOTICE, Classifier, classify
     from .columns import EXCLUDED, FINDINGS, GROUPS, Column, conform
     from .components import Components
@@ -33,16 +34,19 @@ if TYPE_CHECKING:
     from .groups import group, summarize_groups
     from .params import DetectionParams
     from .patterns import RULES, VOCABULARY, Rule, name_patterns
+    from .reading.anatomy import read_anatomy
     from .reading.codecs import decoders
     from .reading.discover import find_series
     from .reading.masks import read_mask
+    from .reading.params import ReadParams
     from .reading.read import read_volume
     from .separate import EXCLUSION_REASONS
-    from .series import FACTS, Found, Series
+    from .series import FACTS, Found, Region, Series
     from .volume import Volume
 
 # Where each public name lives. Loaded on first use, so that `import imaging` and `calcimap --help` stay quick.
 _HOME = {
+    "Anatomy": "anatomy",
     "NOTICE": "classification", "Classifier": "classification", "classify": "classification",
     "decoders": "reading.codecs",
     "EXCLUDED": "columns", "FINDINGS": "columns", "GROUPS": "columns", "Column": "columns", "conform": "columns",
@@ -57,12 +61,13 @@ _HOME = {
     "FEATURES": "features", "Feature": "features", "feature": "features", "measure": "features",
     "FLAGS": "flags",
     "group": "groups", "summarize_groups": "groups",
-    "read_mask": "reading.masks",
+    "read_anatomy": "reading.anatomy", "read_mask": "reading.masks",
     "DetectionParams": "params",
     "RULES": "patterns", "VOCABULARY": "patterns", "Rule": "patterns", "name_patterns": "patterns",
+    "ReadParams": "reading.params",
     "read_volume": "reading.read",
     "EXCLUSION_REASONS": "separate",
-    "FACTS": "series", "Found": "series", "Series": "series",
+    "FACTS": "series", "Found": "series", "Region": "series", "Series": "series",
     "Volume": "volume",
 }  # fmt: skip
 
@@ -78,6 +83,7 @@ __all__ = [
     "REASONS",
     "RULES",
     "VOCABULARY",
+    "Anatomy",
     "CalcimapError",
     "Classifier",
     "CodecError",
@@ -90,7 +96,9 @@ __all__ = [
     "GeometryError",
     "LimitError",
     "ReadError",
+    "ReadParams",
     "RefusedError",
+    "Region",
     "Rule",
     "Series",
     "TruncatedError",
@@ -108,6 +116,7 @@ __all__ = [
     "group",
     "measure",
     "name_patterns",
+    "read_anatomy",
     "read_mask",
     "read_volume",
     "summarize_groups",

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .anatomy import Anatomy, count_inside
 from .components import Components
 from .errors import GeometryError, UsageError
 from .noise import Noise, estimate_noise
@@ -43,6 +44,8 @@ class Detection:
         What was used.
     flags : tuple of str
         Flag codes of the whole scan.
+    anatomy : Anatomy, optional
+        Masks that name organ and side, on the grid of the scan.
     """
 
     volume: Volume
@@ -52,6 +55,7 @@ class Detection:
     params: DetectionParams
     thresholds: Thresholds | None
     flags: tuple[str, ...] = ()
+    anatomy: Anatomy | None = None
 
     def __len__(self) -> int:
         return len(self.components)
@@ -72,7 +76,7 @@ class Detection:
         return self.components.paint(self.finding_id)
 
     @classmethod
-    def from_labels(cls, volume: Volume, labels: ArrayLike | Volume) -> Detection:
+    def from_labels(cls, volume: Volume, labels: ArrayLike | Volume, *, anatomy: Anatomy | None = None) -> Detection:
         """Somebody else's segmentation as a detection: measured as it is, by the same features.
 
         Parameters
@@ -82,6 +86,8 @@ class Detection:
         labels : (slices, rows, columns) array_like, or Volume
             Integers: each positive label is one finding, connected or not, and its label its ``finding_id``.
             Booleans: each 26-connected component is one finding. A Volume must lie on the grid of `volume`.
+        anatomy : Anatomy, optional
+            Masks that name organ and side.
 
         Raises
         ------
@@ -90,6 +96,8 @@ class Detection:
         UsageError
             Labels that are no whole numbers.
         """
+        if anatomy is not None:
+            anatomy.check(volume)
         image = np.asarray(labels.array if isinstance(labels, Volume) else labels)
         if image.shape != volume.shape:
             raise GeometryError("geometry_mismatch", f"the labels have shape {image.shape}, the scan {volume.shape}")
@@ -105,7 +113,7 @@ class Detection:
             components, numbers = Components.from_labels(whole)
         return cls(
             volume, Candidates.plain(components), Candidates.plain(Components.empty(volume.shape)), numbers,
-            DetectionParams(), None,
+            DetectionParams(), None, anatomy=anatomy,
         )  # fmt: skip
 
 
@@ -113,8 +121,8 @@ def detect(
     volume: Volume,
     params: DetectionParams | None = None,
     *,
-    roi: ArrayLike | Volume | None = None,
-    anatomy: object | None = None,
+    roi: ArrayLike | Volume | Anatomy | None = None,
+    anatomy: Anatomy | None = None,
 ) -> Detection:
     """Find calcifications in a CT volume.
 
@@ -124,41 +132,58 @@ def detect(
         CT, in HU.
     params : DetectionParams, optional
         Defaults are adaptive thresholds with the whole separation.
-    roi : (slices, rows, columns) array_like of bool, or Volume, optional
+    roi : (slices, rows, columns) array_like of bool, Volume, or Anatomy (the union of its masks), optional
         Findings lie in it with at least half of their voxels; thresholds and noise come from the whole scan.
-    anatomy : object, optional
-        Reserved: organ masks are not used by this version.
+    anatomy : Anatomy, optional
+        Masks that name organ and side of findings. Bone masks tell what is bone, and take the place of our own
+        estimate of the skeleton where they stand for all of it (see docs/detection.md).
 
     Raises
     ------
     UsageError
-        The volume is not CT in HU, or `anatomy` is given.
+        The volume is not CT in HU.
     GeometryError
-        The region of interest lies on another grid, or is empty.
+        The region of interest or the anatomy lies on another grid, or the region is empty.
     """
     params = params or DetectionParams()
     if volume.modality != "CT" or volume.unit != "HU":
         raise UsageError(f"detect works on CT in HU, got {volume.modality} in {volume.unit}")
     if anatomy is not None:
-        raise UsageError("anatomy masks are not used by this version; restrict the search with roi instead")
-    region = None if roi is None else as_mask(roi, volume, "region of interest")
-    if region is not None and not region.any():
-        raise GeometryError("empty_mask", "the region of interest holds no voxel; check that it belongs to this scan")
+        if not isinstance(anatomy, Anatomy):
+            raise UsageError("anatomy must be an imaging.Anatomy; make one with imaging.read_anatomy")
+        anatomy.check(volume)
+    region = None if roi is None else _region(roi, volume)
 
     noise = estimate_noise(volume)
     thresholds = _thresholds(noise, params)
     floor = Components.above(volume.array, thresholds.grow_hu, params.connectivity, volume.valid)
-    split = separate if params.separate else _unseparated
-    every = split(volume, floor, thresholds, params)
+    if params.separate:
+        every = separate(volume, floor, thresholds, params, anatomy)
+    else:
+        every = _unseparated(volume, floor, thresholds, params)
     reason = every.reason
     if region is not None:
-        inside = every.components.total(every.components.values(region)) * 2 >= every.components.n_voxels
+        inside = count_inside(every.components, region) * 2 >= every.components.n_voxels
         reason = np.where(inside, reason, "outside_roi")
     kept = (reason == "") | np.isin(reason, params.keep)
     found, excluded = every.named(reason).take(kept), every.named(reason).take(~kept)
     found = found.in_raster_order()
     flags = _scan_flags(volume, noise, every.body_found)
-    return Detection(volume, found, excluded, np.arange(1, len(found.reason) + 1), params, thresholds, flags)
+    if params.separate and anatomy is not None and anatomy.whole_skeleton:
+        flags = (*flags, "bone_given")
+    return Detection(volume, found, excluded, np.arange(1, len(found.reason) + 1), params, thresholds, flags, anatomy)
+
+
+def _region(roi: ArrayLike | Volume | Anatomy, volume: Volume) -> Components:
+    """The region of interest as one component."""
+    if isinstance(roi, Anatomy):
+        roi.check(volume)
+        region = roi.region()
+    else:
+        region = Anatomy.from_masks(volume, {"region of interest": roi}).region()
+    if not len(region):
+        raise GeometryError("empty_mask", "the region of interest holds no voxel; check that it belongs to this scan")
+    return region
 
 
 def _thresholds(noise: Noise, params: DetectionParams) -> Thresholds:

@@ -60,6 +60,7 @@ REASONS: dict[str, str] = {
     "label_map": "a label map, not an image",
     "picture": "a picture without DICOM header, taken only when named as input",
     "symlink": "a symbolic link, not followed",
+    "archived": "NIfTI or NRRD inside an archive, which is not read; unpack it",
     "own_output": "written by calcimap",
     # failed: an error
     "internal": "an error inside calcimap",

@@ -98,6 +98,15 @@ class Foci:
         """Index step to mm, (3, 3)."""
         return self.volume.affine[:3, :3]
 
+    @cached_property
+    def located(self) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Organ, side, and whether the side is an estimate, of each finding; None without anatomy masks."""
+        anatomy = self.detection.anatomy
+        if anatomy is None:
+            nothing = np.full(len(self), None, object)
+            return nothing, nothing, np.zeros(len(self), bool)
+        return anatomy.locate(self.mask)
+
     # -- shape, mm -------------------------------------------------------------------------------------------------
 
     @cached_property

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .anatomy import Anatomy
 from .body import body_mask
 from .bodymap import map_body
 from .candidates import BONE_LEVEL_HU, Tree, grow_tree, homogeneous_level
@@ -20,6 +21,7 @@ from .coarse import CoarseMask
 from .components import Components
 from .params import DetectionParams, Thresholds
 from .shells import thin_shells
+from .skeleton import given_bone, name_large
 from .surroundings import Surroundings, look_around, matched_snr
 from .volume import Volume
 
@@ -31,7 +33,7 @@ EXCLUSION_REASONS: dict[str, str] = {
     "bone_adjacent": "part of a large dense structure, yet HU falls steeply around it: on bone, or a spur of it",
     "skin": "within 5 mm of the skin: dressing, electrode, or calcinosis cutis",
     "chest_wall": "in the layer of the ribs: rib, costal cartilage, or calcification of the chest wall",
-    "cartilage": "calcified cartilage (reserved: no rule of this version uses it)",
+    "cartilage": "more than half of it in a given mask of costal cartilage",
     "contrast": "a soft edge, or below the level of contrast agent in an enhanced scan: vessel, bowel, urinary tract",
 }
 """What may stand in ``excluded.reason``, in the order of the rules."""
@@ -108,7 +110,13 @@ def reaches(volume: Volume, parts: Components, hu: float) -> NDArray[np.bool_]:
     return np.asarray(parts.maximum(parts.values(volume.array)) > hu)
 
 
-def separate(volume: Volume, floor: Components, thresholds: Thresholds, params: DetectionParams) -> Candidates:
+def separate(
+    volume: Volume,
+    floor: Components,
+    thresholds: Thresholds,
+    params: DetectionParams,
+    anatomy: Anatomy | None = None,
+) -> Candidates:
     """Split what is above the threshold into candidates and name the reason of those that are no calcification."""
     noise = thresholds.noise
     body = body_mask(volume)
@@ -131,10 +139,11 @@ def separate(volume: Volume, floor: Components, thresholds: Thresholds, params: 
     in_shell = ~apart & np.append(shell, False)[tree.parent]
     small = np.flatnonzero(size & peak & ~in_shell)
 
-    reason, drop, background = _judge(volume, tree, small, body, thresholds, params)
+    reason, drop, background = _judge(volume, tree, small, body, thresholds, params, anatomy)
     even = np.isfinite(homogeneous_level(volume, tree.large, noise.sd))
     metal = reaches(volume, tree.large, params.metal_hu)
     large_reason = np.select([metal, even], ["metal", "contrast"], "bone").astype("U16")
+    large_reason = name_large(large_reason, tree.large, anatomy)
     large_reason[shell] = ""
     n_large, n_outside = len(tree.large), len(outside)
     rest = n_large + n_outside
@@ -162,6 +171,7 @@ def _judge(
     body: CoarseMask | None,
     thresholds: Thresholds,
     params: DetectionParams,
+    anatomy: Anatomy | None,
 ) -> tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.float64]]:
     """Reason ('' for a finding), drop and background of the small candidates.
 
@@ -180,6 +190,10 @@ def _judge(
     in_skeleton = tree.parent_mm3[small] > params.bone_min_mm3
     bone = (in_skeleton & ~(drop >= params.bone_drop)) | (near300 > params.bone_near300) | (share > params.bone_share)
     bone &= ~on_wall
+    given = given_bone(volume, anatomy, parts, drop, tree.parent[small], tree.large, params)
+    bone = given.bone | (bone & ~given.decides)
+    adjacent = bone & (drop >= params.adjacent_drop) & (near300 < params.adjacent_near300)
+    adjacent |= given.beside & ~bone & ~on_wall
     # A faint spot in an enhanced scan is a vessel, unless it stands clearly alone in even tissue.
     even = around.background_sd <= params.even_sd * noise.sd
     alone = even & (drop >= params.alone_drop) & (peak >= around.background_mean + params.alone_sd * noise.sd)
@@ -188,9 +202,10 @@ def _judge(
         "noise": _is_noise(volume, parts, peak, around, thresholds, params),
         "metal": peak > params.metal_hu,
         "skin": depth < params.skin_mm,
-        "bone_adjacent": bone & (drop >= params.adjacent_drop) & (near300 < params.adjacent_near300),
+        "cartilage": given.cartilage,
+        "bone_adjacent": adjacent,
         "bone": bone,
-        "chest_wall": in_layer,
+        "chest_wall": in_layer & ~given.decides,
         "contrast": np.where(on_wall, ~above_lumen, (drop < params.soft_edge_drop) | faint),
     }
     return np.select(list(rules.values()), list(rules), "").astype("U16"), drop, around.background_mean

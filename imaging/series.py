@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import CalcimapError
-from .geometry import Affine
+from .geometry import Affine, spacing
 
 FACTS: dict[str, str] = {
     "kvp": "KVP (0018,0060), kV",
@@ -27,6 +27,85 @@ FACTS: dict[str, str] = {
 """Header facts that are kept: an allow-list. Free text, names, dates, identifiers and UIDs are not among
 them.
 """
+
+
+@dataclass(frozen=True)
+class PixelData:
+    """Where and how the pixels of a file are stored, so that reading needs no second look at its header.
+
+    Parameters
+    ----------
+    offset : int
+        Where the value of PixelData begins in the data set (after inflating, where the file is deflated).
+    length : int, or None
+        Its length in bytes; None where frames are encapsulated.
+    available : int
+        Bytes from `offset` to the end of the file.
+    syntax : str
+        UID of the transfer syntax.
+    allocated, stored, high_bit, representation : int
+        BitsAllocated, BitsStored, HighBit, PixelRepresentation; -1 where absent.
+    padding : (low, high) floats, or None
+        PixelPaddingValue and PixelPaddingRangeLimit as the header gives them.
+    file_size, modified_ns : int
+        Of the file when it was found: one that has changed since is not read.
+    """
+
+    offset: int
+    length: int | None
+    available: int
+    syntax: str
+    allocated: int
+    stored: int
+    high_bit: int
+    representation: int
+    padding: tuple[float, float] | None
+    file_size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region of an ultrasound image, from SequenceOfUltrasoundRegions (0018,6011), validated.
+
+    Parameters
+    ----------
+    spatial_format : int
+        RegionSpatialFormat: 0 none, 1 two-dimensional, 2 M-mode, 3 spectral, 4 waveform, 5 graphics.
+    data_type : int
+        RegionDataType: 1 tissue, 2 colour flow, 3 to 9 Doppler and its traces, 10 and up signals and bars.
+    flags : int
+        RegionFlags, bits.
+    x0, y0, x1, y1 : int
+        Columns and rows of the first and the last pixel, inclusive, inside the frame.
+    units_x, units_y : int
+        PhysicalUnitsX/YDirection: 3 is cm.
+    delta_x_mm, delta_y_mm : float, or None
+        Size of a pixel, mm, where the region is calibrated; None otherwise, whatever the header holds.
+    clamped : bool
+        The header reached one pixel beyond the frame.
+    reference : (x, y) ints, or None
+        ReferencePixelX0/Y0, relative to (x0, y0); may lie outside.
+    """
+
+    spatial_format: int
+    data_type: int
+    flags: int
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    units_x: int
+    units_y: int
+    delta_x_mm: float | None = None
+    delta_y_mm: float | None = None
+    clamped: bool = False
+    reference: tuple[int, int] | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether lengths in mm may be measured inside: two-dimensional tissue, in cm, with positive steps."""
+        return self.delta_x_mm is not None and self.delta_y_mm is not None
 
 
 @dataclass(frozen=True)
@@ -52,6 +131,14 @@ class Instance:
         Identifies; never leaves the process but into key.csv and DICOM objects on request.
     frame : int
         Which frame of the file, from 0; enhanced CT has one Instance per frame.
+    member : str
+        Where `path` is an archive: the member, by a name that is safe to show; it is no path on this machine.
+    entry : int
+        Where `path` is an archive: the position of the member in it, from 0.
+    pixels : PixelData, optional
+        Where the pixels are; None where the file holds none, and for NIfTI and NRRD.
+    regions : tuple of Region
+        Regions of an ultrasound image that are inside its frame.
     """
 
     path: Path
@@ -65,6 +152,15 @@ class Instance:
     intercept: float | None
     sop_instance_uid: str = ""
     frame: int = 0
+    member: str = ""
+    entry: int = -1
+    pixels: PixelData | None = None
+    regions: tuple[Region, ...] = ()
+
+    @property
+    def place(self) -> Path:
+        """The file as it is shown: its path, or the archive and the member in it."""
+        return self.path / self.member if self.member else self.path
 
 
 @dataclass(frozen=True)
@@ -98,6 +194,12 @@ class Series:
         Codes of `imaging.flags.FLAGS`.
     affine : (4, 4) ndarray, optional
         Index (slice, row, column) to patient LPS, mm, where the headers make a grid; None with a ``problem``.
+    split_by : tuple of str
+        What tells this series from others under the same SeriesInstanceUID: ``acquisition``, ``kernel``, ``kvp``,
+        ``temporal``, ``image_type``, ``orientation``, ``matrix``, ``frame_of_reference``, ``patient``, ``class``,
+        ``file`` (multi-frame files), ``gap``; empty where nothing had to be split.
+    missing : tuple of int
+        Slices of the grid that no file holds and that are interpolated (``on_gap="fill"``).
     """
 
     kind: Literal["dicom", "nifti", "nrrd"]
@@ -112,11 +214,35 @@ class Series:
     header: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     affine: Affine | None = field(default=None, compare=False)
+    split_by: tuple[str, ...] = ()
+    missing: tuple[int, ...] = ()
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files of the series, each once."""
-        return tuple(dict.fromkeys(i.path for i in self.instances))
+        """The files of the series, each once; members of archives as archive/member."""
+        return tuple(dict.fromkeys(i.place for i in self.instances))
+
+    @property
+    def n_slices(self) -> int:
+        """Slices (frames of ultrasound), copies counted once, interpolated ones included."""
+        if self.kind != "dicom":
+            return self.instances[0].frames
+        if self.modality == "US":
+            return sum(i.frames for i in self.instances)
+        images = {
+            (i.sop_instance_uid, i.frame, i.position) if i.sop_instance_uid else k for k, i in enumerate(self.instances)
+        }
+        return len(images) + len(self.missing)
+
+    @property
+    def spacing(self) -> tuple[float, float, float] | None:
+        """Step lengths (slice, row, column), mm; None without a grid."""
+        return None if self.affine is None else spacing(self.affine)
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of an ultrasound series: those of its images, each once."""
+        return tuple(dict.fromkeys(r for i in self.instances for r in i.regions))
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def run(
     scheduler: str | None = None,
     formats: Sequence[str] = DEFAULT_FORMATS,
     roi: str | Path | None = None,
+    anatomy: str | Path | None = None,
     overwrite: bool = False,
     fail_fast: bool = False,
     keep_identifiers: bool = False,
@@ -69,7 +70,10 @@ def run(
     formats : sequence of str
         Words of ``--formats``.
     roi : path, optional
-        Mask (NIfTI or NRRD) that restricts the search.
+        Masks whose union restricts the search: NIfTI, NRRD, DICOM SEG, RTSTRUCT, or a folder of them.
+    anatomy : path, optional
+        Organ masks of the same kinds: they name organ and side of findings and tell what is bone. The same masks are
+        used for every scan, so they are of use for series of one patient and position.
     overwrite : bool
         Analyse again what is finished.
     fail_fast : bool
@@ -93,14 +97,16 @@ def run(
     wanted = check_formats(tuple(formats))
     folder = _claim(Path(out))
     roots = [Path(p) for p in ([inputs] if isinstance(inputs, str | Path) else inputs)]
-    if roi is not None and not Path(roi).exists():
-        raise UsageError("the region of interest does not exist; check its path", Path(roi))
-    found = [find_series(root, exclude=(folder,)) for root in roots]
+    for given, name in ((roi, "region of interest"), (anatomy, "anatomy")):
+        if given is not None and not Path(given).exists():
+            raise UsageError(f"the {name} does not exist; check its path", Path(given))
+    found = [find_series(root, exclude=(folder,), params=config.reading) for root in roots]
     entries = _entries([s for f in found for s in f.series], found, config)
     aside = _entries([s for f in found for s in f.set_aside], found, config)
     log.info("%d series to analyse, %d set aside", len(entries), len(aside))
 
-    tasks = [_task(e, config, folder, wanted, None if roi is None else Path(roi)) for e in entries]
+    masks = {k: None if p is None else Path(p) for k, p in (("roi", roi), ("anatomy", anatomy))}
+    tasks = [_task(e, config, folder, wanted, masks) for e in entries]
     outcomes = _perform_all(tasks, jobs, scheduler, overwrite, fail_fast, progress)
     rows = [
         outcomes[e.scan_id].record | _keys(e, config) if e.scan_id in outcomes else _skipped(t) | _keys(e, config)
@@ -148,11 +154,10 @@ def _entries(series: list[Series], found: list[Found], config: Config) -> list[_
     return [_Entry(name, s, roots[id(s)]) for name, s in zip(ids, series, strict=True)]
 
 
-def _task(entry: _Entry, config: Config, out: Path, formats: tuple[str, ...], roi: Path | None) -> Task:
+def _task(entry: _Entry, config: Config, out: Path, formats: tuple[str, ...], masks: dict[str, Path | None]) -> Task:
     stamp = {"input": provenance.fingerprint(entry.series), "config": config.digest(), "version": provenance.version()}
-    if roi is not None:
-        stamp["roi"] = provenance.key(str(roi.resolve()) + str(roi.stat().st_mtime_ns if roi.exists() else ""), "")
-    return Task(entry.scan_id, entry.series, config, out / "scans" / entry.scan_id, formats, stamp, roi)
+    stamp |= {name: provenance.files(path) for name, path in masks.items() if path is not None}
+    return Task(entry.scan_id, entry.series, config, out / "scans" / entry.scan_id, formats, stamp, **masks)
 
 
 def _perform_all(

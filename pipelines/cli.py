@@ -6,14 +6,14 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imaging import CalcimapError, Found
+    from imaging import CalcimapError
 
     from .results import StudyResult
     from .task import Outcome
@@ -43,7 +43,9 @@ def _options(
 ) -> None: ...
 
 
-Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="folders or files", show_default=False)]
+Inputs = Annotated[
+    list[Path], typer.Argument(metavar="INPUT...", help="folders, files or archives", show_default=False)
+]
 
 
 @app.command()
@@ -56,7 +58,16 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="as detection.threshold_hu=130; repeatable")
     ] = None,
-    roi: Annotated[Path | None, typer.Option("--roi", help="mask (NIfTI, NRRD) that restricts the search")] = None,
+    roi: Annotated[
+        Path | None,
+        typer.Option("--roi", help="masks that restrict the search: NIfTI, NRRD, DICOM SEG, RTSTRUCT, or a folder"),
+    ] = None,
+    anatomy: Annotated[
+        Path | None,
+        typer.Option(
+            "--anatomy", help="organ masks of the same kinds, used for every scan: of one patient and position"
+        ),
+    ] = None,
     formats: Annotated[
         str, typer.Option("--formats", help="what to write, of csv,parquet,nifti,pictures,report")
     ] = "csv,parquet,nifti,pictures,report",
@@ -82,6 +93,7 @@ def run(
         scheduler=scheduler,
         formats=[name.strip() for name in formats.split(",") if name.strip()],
         roi=roi,
+        anatomy=anatomy,
         overwrite=overwrite,
         fail_fast=fail_fast,
         keep_identifiers=keep_identifiers,
@@ -93,16 +105,26 @@ def run(
 
 
 @app.command()
-def inspect(inputs: Inputs, as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+def inspect(
+    inputs: Inputs,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with configuration keys")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="as reading.on_gap=split; repeatable")
+    ] = None,
+) -> None:
     """Show what is there: series, how they split and why, every ignored file with its reason."""
     from imaging import find_series
 
-    found = [find_series(root) for root in inputs]
+    from . import Config, inspection
+
+    params = Config.load(config, settings or ()).reading
+    found = [find_series(root, params=params) for root in inputs]
     if as_json:
-        print(json.dumps([_as_json(f) for f in found], indent=1))
+        print(json.dumps([inspection.as_json(f) for f in found], indent=1))
     else:
         for one in found:
-            _print_found(one)
+            print("\n".join(inspection.lines(one)))
     raise typer.Exit(0 if any(f.series for f in found) else 3)
 
 
@@ -244,47 +266,6 @@ def _print_summary(study: StudyResult, inputs: list[Path]) -> None:
         print(f"{status} {name} ({paths[name]}): {reason}: {message}")
     if (study.out / "report.html").exists():
         print(f"report: {study.out / 'report.html'}")
-
-
-def _as_json(found: Found) -> dict[str, Any]:
-    """Every series with its files, every file with the series that uses it or its reason."""
-    base = found.root if found.root.is_dir() else found.root.parent
-
-    def relative(path: Path) -> str:
-        return str(path.relative_to(base)) if path.is_relative_to(base) else path.name
-
-    series = [
-        {
-            "number": k,
-            "kind": s.kind,
-            "modality": s.modality,
-            "description": s.description,
-            "n_files": len(s.instances),
-            "header": dict(s.header),
-            "flags": list(s.flags),
-            "set_aside": s.set_aside or None,
-            "problem": None if s.problem is None else {"reason": s.problem.reason, "message": s.problem.message},
-        }
-        for k, s in enumerate([*found.series, *found.set_aside], 1)
-    ]
-    used = {p: k for k, s in enumerate(found.series, 1) for p in s.paths}
-    files = [{"path": relative(p), "series": k, "reason": None} for p, k in used.items()]
-    files += [{"path": relative(p), "series": None, "reason": r} for p, r in found.ignored.items()]
-    return {"input": str(found.root), "series": series, "files": sorted(files, key=lambda f: str(f["path"]))}
-
-
-def _print_found(found: Found) -> None:
-    counts = len(found.series), len(found.set_aside), len(found.ignored)
-    print("{}: {} series, {} set aside, {} files ignored".format(found.root, *counts))
-    for s in found.series:
-        first = s.instances[0]
-        size = f"{len(s.instances)} files" + (f" of {first.rows} x {first.columns}" if first.rows else "")
-        state = "ok" if s.problem is None else f"refused, {s.problem.reason}: {s.problem.message}"
-        print(f"  {s.modality} {s.kind} {size}  {s.description or '-'}  {state}")
-    for s in found.set_aside:
-        print(f"  {s.modality} {len(s.instances)} files  {s.description or '-'}  set aside, {s.set_aside}")
-    for path, reason in found.ignored.items():
-        print(f"  {path}: {reason}")
 
 
 if __name__ == "__main__":

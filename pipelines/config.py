@@ -11,19 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imaging import DetectionParams, UsageError
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds on the work of one scan."""
-
-    max_volume_gb: float = 8.0
-    """GB; a scan whose decoded volume is larger (from its header) is refused before it is decoded."""
-
-    def __post_init__(self) -> None:
-        if not self.max_volume_gb > 0:
-            raise UsageError("max_volume_gb must be positive")
+from imaging import DetectionParams, ReadParams, UsageError
 
 
 @dataclass(frozen=True)
@@ -39,7 +27,7 @@ class Config:
     """Everything that can be set; groups as in ``--set detection.threshold_hu=130``."""
 
     detection: DetectionParams = field(default_factory=DetectionParams)
-    limits: Limits = field(default_factory=Limits)
+    reading: ReadParams = field(default_factory=ReadParams)
     privacy: Privacy = field(default_factory=Privacy)
 
     @classmethod

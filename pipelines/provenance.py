@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import platform
 from importlib import metadata
+from pathlib import Path
 
 from imaging import Series
 
 DISTRIBUTION = "calcimap"
-LIBRARIES = ("numpy", "scipy", "pydicom", "scikit-image", "SimpleITK", "imagecodecs", "pandas", "pyarrow")
+LIBRARIES = ("numpy", "scipy", "pydicom", "highdicom", "scikit-image", "SimpleITK", "imagecodecs", "pandas", "pyarrow")
 KEY_LENGTH = 16
 
 
@@ -38,6 +39,13 @@ def fingerprint(series: Series) -> str:
         stat = instance.path.stat()
         digest.update(f"|{instance.sop_instance_uid}|{stat.st_size}|{stat.st_mtime_ns}".encode())
     return digest.hexdigest()
+
+
+def files(place: Path) -> str:
+    """Hash of a file, or of the files in a folder: names, sizes and times of change."""
+    inside = sorted(place.iterdir()) if place.is_dir() else [place]
+    facts = [(str(f.resolve()), s.st_size, s.st_mtime_ns) for f in inside if (s := f.stat())]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def version() -> str:

@@ -12,6 +12,7 @@ from imaging import (
     FINDINGS,
     FLAGS,
     GROUPS,
+    Anatomy,
     Detection,
     Volume,
     classify,
@@ -29,7 +30,12 @@ from .results import ScanResult
 
 
 def analyze(
-    volume: Volume, config: Config | None = None, *, roi: ArrayLike | Volume | None = None, scan_id: str = ""
+    volume: Volume,
+    config: Config | None = None,
+    *,
+    roi: ArrayLike | Volume | Anatomy | None = None,
+    anatomy: Anatomy | None = None,
+    scan_id: str = "",
 ) -> ScanResult:
     """Find, measure, name and classify the calcifications of one scan.
 
@@ -38,8 +44,10 @@ def analyze(
     volume : Volume
         CT in HU.
     config : Config, optional
-    roi : array_like or Volume, optional
+    roi : array_like, Volume or Anatomy, optional
         Region of interest on the grid of the scan.
+    anatomy : Anatomy, optional
+        Organ masks on the grid of the scan (`imaging.read_anatomy`): they name organ and side, and tell what is bone.
     scan_id : str, optional
         Stands in the first column of every table.
 
@@ -49,7 +57,7 @@ def analyze(
         Whatever a stage refuses, with its reason code.
     """
     config = config or Config()
-    detection = detect(volume, config.detection, roi=roi)
+    detection = detect(volume, config.detection, roi=roi, anatomy=anatomy)
     findings = measure(detection)
     findings = group(findings, detection)
     findings = name_patterns(findings)

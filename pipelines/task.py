@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from imaging import CalcimapError, Series, read_mask, read_volume
+from imaging import CalcimapError, Series, read_anatomy, read_volume
 
 from .config import Config
 from .results import Failure, ScanResult
@@ -41,8 +41,8 @@ class Task:
         Formats wanted; those with a scan writer are written here.
     stamp : dict
         What makes a finished scan still valid: hashes of input and configuration, version. Kept beside the results.
-    roi : Path, optional
-        Mask of the region of interest.
+    roi, anatomy : Path, optional
+        Masks of the region of interest, and of organs: a file or a folder.
     """
 
     scan_id: str
@@ -52,6 +52,7 @@ class Task:
     formats: tuple[str, ...]
     stamp: dict[str, Any]
     roi: Path | None = None
+    anatomy: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,11 @@ def perform(task: Task) -> Outcome:
     """Read, analyse and write one series; an error of any kind becomes a row with its reason."""
     clock = _Clock()
     try:
-        limit = int(task.config.limits.max_volume_gb * 1e9)
-        volume = clock("read", lambda: read_volume(task.series, max_bytes=limit))
-        roi = None if task.roi is None else read_mask(task.roi, volume)
-        result = clock("analyse", lambda: analyze(volume, task.config, roi=roi, scan_id=task.scan_id))
+        volume = clock("read", lambda: read_volume(task.series, task.config.reading))
+        masks = clock("read_masks", lambda: [p and read_anatomy(p, volume) for p in (task.roi, task.anatomy)])
+        result = clock(
+            "analyse", lambda: analyze(volume, task.config, roi=masks[0], anatomy=masks[1], scan_id=task.scan_id)
+        )
         clock("write", lambda: write_scan(result, task))
     except CalcimapError as error:
         return Outcome(task.scan_id, failed_row(task, Failure.of(error)), clock.seconds)

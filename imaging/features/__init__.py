@@ -12,7 +12,7 @@ import pandas as pd
 from ..detection import Detection
 from ..flags import join
 from ..foci import Foci
-from . import intensity, place, shape, shell, size
+from . import anatomy, intensity, place, shape, shell, size
 from .registry import FEATURES, Feature, feature
 
 FEW_VOXELS = 8
@@ -61,9 +61,10 @@ def _flags(foci: Foci) -> list[str]:
         "kept_bone_adjacent": found.reason == "bone_adjacent",
         "kept_chest_wall": found.reason == "chest_wall",
         "kept_skin": found.reason == "skin",
+        "lobe_estimated": foci.located[2],
         "given": np.full(len(foci), foci.detection.given),
     }
     return [join(*(code for code, holds in codes.items() if holds[k])) for k in range(len(foci))]
 
 
-__all__ = ["FEATURES", "Feature", "feature", "intensity", "measure", "place", "shape", "shell", "size"]
+__all__ = ["FEATURES", "Feature", "anatomy", "feature", "intensity", "measure", "place", "shape", "shell", "size"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import config
 from pydicom.uid import UID
 
 from ..errors import CodecError, ReadError, TruncatedError
@@ -107,7 +108,7 @@ def syntax_of(uid: str) -> Syntax:
     """
     syntax = TRANSFER_SYNTAXES.get(uid)
     if syntax is None:
-        name = UID(uid).name if uid else ""
+        name = UID(uid, config.IGNORE).name if uid else ""  # no warning that shows it
         known = name if name and name != uid else "a private or unknown transfer syntax"
         raise CodecError(f"no decoder for {known}; convert the series to Explicit VR Little Endian")
     return syntax

@@ -1,40 +1,56 @@
-"""One DICOM file, opened safely: sniffed by content, inflated within bounds, parsed without a word on the
-terminal.
-"""
+"""One DICOM file, opened safely: sniffed by content, inflated within bounds, its header walked, its pixels placed."""
 
 from __future__ import annotations
 
-import logging
 import struct
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BytesIO
-from pathlib import Path
-from typing import Any, BinaryIO
-
-import pydicom
-import pydicom.config
-from pydicom.dataset import Dataset
-from pydicom.tag import Tag
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from dataclasses import dataclass
 
 from ..errors import CalcimapError, LimitError, ReadError, TruncatedError
+from .elements import CHUNK, LONG_VR, SHORT_VR, Elements, Pixels, Walk
+from .params import ReadParams
+from .source import MemorySource, Source
 
 INFLATE_RATIO = 200
 INFLATE_FLOOR = 64 << 20
-INFLATE_CEILING = 512 << 20
-"""A deflated file may grow 200-fold, at least 64 MiB are allowed, never more than 512 MiB (1 MB can hold 1
-GB).
+"""A deflated file may grow 200-fold, at least 64 MiB are allowed, never more than `ReadParams.max_inflated_mb`
+(1 MB can hold 1 GB).
 """
 
-LARGEST_FILE = 4 << 30
-_EXPLICIT_VR = frozenset(
-    b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
-)
-_LONG_VR = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_PIXEL_TAGS = tuple(struct.pack(order, 0x7FE0, 0x0010) for order in ("<HH", ">HH"))
+IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
+DEFLATED, GE_PRIVATE = "1.2.840.10008.1.2.1.99", "1.2.840.113619.5.2"
+_MEDIA_CLASS, _SYNTAX = (0x0002, 0x0002), (0x0002, 0x0010)
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """What one pass over a file gives.
+
+    Parameters
+    ----------
+    source : Source
+        The data set, inflated where the file is deflated: places of pixels count from its start.
+    elements : Elements
+        The elements that were asked for; those before the damage where there is a `problem`.
+    syntax : str
+        UID of the transfer syntax, inferred where the file does not name one.
+    media_class : str
+        MediaStorageSOPClassUID.
+    preamble : bool
+        Whether the file has one.
+    pixels : Pixels or None
+        Where the pixel data stand.
+    problem : CalcimapError, optional
+        What ended the pass early.
+    """
+
+    source: Source
+    elements: Elements
+    syntax: str
+    media_class: str
+    preamble: bool
+    pixels: Pixels | None
+    problem: CalcimapError | None
 
 
 def is_dicom(start: bytes) -> bool:
@@ -43,7 +59,7 @@ def is_dicom(start: bytes) -> bool:
     Without preamble only a file that begins with a low element of group 0002 or 0008, with a value
     representation or a plausible length, is taken: nothing else is ever parsed as DICOM.
     """
-    return start[128:132] == b"DICM" or (not has_preamble(start) and _starts_with_element(start))
+    return has_preamble(start) or _starts_with_element(start)
 
 
 def has_preamble(start: bytes) -> bool:
@@ -57,174 +73,117 @@ def _starts_with_element(start: bytes) -> bool:
     group, element = struct.unpack_from("<HH", start)
     if group not in (0x0002, 0x0008) or element > 0x0070:
         return False
-    if start[4:6] in _EXPLICIT_VR:
+    if start[4:6] in SHORT_VR or start[4:6] in LONG_VR:
         return True
     (length,) = struct.unpack_from("<I", start, 4)
     return bool(group == 0x0008 and length <= 256 and length % 2 == 0)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No word from pydicom, whose warnings and log records hold header values; values are checked by
-    ourselves.
-
-    Values are converted when they are asked for: what reads elements stands inside as well.
-    """
-    log = logging.getLogger("pydicom")
-    mode, silent = pydicom.config.settings.reading_validation_mode, log.disabled
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    log.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        pydicom.config.settings.reading_validation_mode = mode
-        log.disabled = silent
-
-
-def open_dataset(path: Path, tags: list[int] | None = None, *, pixels: bool = False) -> Dataset:
-    """The data set of a DICOM file.
-
-    Parameters
-    ----------
-    path : Path
-        A file for which `is_dicom` holds.
-    tags : list of int, optional
-        Only these elements are kept.
-    pixels : bool
-        Read the pixel data as well.
+def open_dicom(source: Source, wanted: frozenset[int], params: ReadParams) -> DicomFile:
+    """The header of a file for which `is_dicom` holds.
 
     Raises
     ------
     ReadError
-        The file cannot be opened or parsed (``unreadable``).
+        Not a single element can be read.
     LimitError
-        Inflated it would be larger than the bounds above.
+        Larger than the limits, as a file or inflated.
     """
-    try:
-        with quiet(), path.open("rb") as file:
-            start = file.read(132)
-            deflated = _deflated_offset(file) if has_preamble(start) else 0
-            file.seek(0)
-            if deflated:
-                return _open_deflated(file, deflated, tags, pixels)
-            bare = not has_preamble(start)
-            return pydicom.dcmread(file, stop_before_pixels=not pixels, specific_tags=_tags(tags), force=bare)
-    except CalcimapError as error:
-        error.path = error.path or path
-        raise
-    except MemoryError:
-        raise LimitError("too_large", "reading the file needs more memory than there is", path) from None
-    except OSError as error:
-        raise ReadError(
-            "unreadable", f"the file cannot be read: {error.strerror or 'input/output error'}", path
-        ) from None
-    except (EOFError, struct.error):
-        raise TruncatedError("the file ends within an element; copy it again from its source", path) from None
-    except Exception as error:  # pydicom lets a dozen types escape on damaged files (measured by mutation)
-        text = f"the DICOM header is damaged ({type(error).__name__}); get the file again from its source"
-        raise ReadError("unreadable", text, path) from None
+    if source.size > params.file_bytes:
+        raise LimitError("too_large", f"the file is larger than {params.max_file_gb:g} GB; not opened")
+    start = source.read(0, CHUNK)
+    preamble = has_preamble(start)
+    place, meta = _meta(start, 132 if preamble else 0)
+    syntax = meta.get(_SYNTAX, "")
+    problem: CalcimapError | None = None
+    if syntax == DEFLATED:
+        source, problem = _inflated(source, place, params)
+        place, start = 0, source.read(0, CHUNK)
+    explicit, little = _encoding(start[place : place + 8], syntax)
+    walk = Walk(source, little=little, wanted=wanted, max_depth=params.max_depth, start=start)
+    early = walk.run(place, explicit=explicit)
+    if problem is None or walk.pixels is not None:
+        problem = early or problem
+    if not syntax:
+        syntax = IMPLICIT if not explicit else EXPLICIT if little else BIG_ENDIAN
+    return DicomFile(source, walk.found, syntax, meta.get(_MEDIA_CLASS, ""), preamble, walk.pixels, problem)
 
 
-def get(dataset: Dataset, keyword: str) -> Any:
-    """The value of an element, None where it is absent, empty or not parseable."""
-    try:
-        value = dataset.get(keyword)
-    except Exception:  # values are converted on access; any conversion may fail on a damaged file
-        return None
-    return None if value is None or value == "" else value
-
-
-def number(value: Any) -> float | None:
-    """A finite float, or None."""
-    try:
-        result = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return result if -1e300 < result < 1e300 else None
-
-
-def numbers(value: Any, count: int) -> tuple[float, ...] | None:
-    """`count` finite floats of a multi-valued element, or None."""
-    try:
-        values = [number(v) for v in value]
-    except TypeError:
-        return None
-    kept = tuple(v for v in values if v is not None)
-    return kept if len(values) == len(kept) == count else None
-
-
-def pixel_bytes(path: Path, dataset: Dataset) -> bytes:
-    """PixelData of a data set read with ``pixels=True``.
+def data_set(source: Source, syntax: str, params: ReadParams) -> Source:
+    """The data set of a file whose transfer syntax is known: inflated where it is deflated, else the file itself.
 
     Raises
     ------
-    ReadError
-        There are none (``no_pixels``).
-    TruncatedError
-        The element begins and the file ends within it; pydicom drops such an element without an error.
+    LimitError, ReadError
+        It inflates beyond the bounds, or has changed.
     """
-    try:
-        data = dataset.get("PixelData")
-    except Exception:
-        data = None
-    if isinstance(data, bytes) and data:
-        return data
-    if _begins_pixels(path):
-        raise TruncatedError("the file ends before its pixel data do; copy it again from its source", path)
-    raise ReadError("no_pixels", "the file holds no pixel data; export the series again with images", path)
+    if syntax != DEFLATED:
+        return source
+    start = source.read(0, CHUNK)
+    place, _ = _meta(start, 132 if has_preamble(start) else 0)
+    return _inflated(source, place, params)[0]
 
 
-def _begins_pixels(path: Path) -> bool:
-    with quiet(), path.open("rb") as file:
-        try:
-            pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[Tag("Rows")], force=True)
-            return file.read(4) in _PIXEL_TAGS
-        except Exception:
-            return False
+def _meta(start: bytes, place: int) -> tuple[int, dict[tuple[int, int], str]]:
+    """Where the data set begins, and the UIDs of the meta group, which is explicit little endian in every file.
 
-
-def _tags(tags: list[int] | None) -> list[Any] | None:
-    return None if tags is None else list(tags)
-
-
-def _deflated_offset(file: BinaryIO) -> int:
-    """Where the deflated data set begins; 0 if the transfer syntax is another one or the meta group is
-    damaged.
+    The length that the group states is not used: some writers count wrong.
     """
-    file.seek(132)
-    syntax = b""
-    while True:
-        place = file.tell()
-        head = file.read(8)
-        if len(head) < 8 or head[:2] != b"\x02\x00":
-            break
-        length = struct.unpack_from("<H", head, 6)[0]
-        if head[4:6] in _LONG_VR:
-            length = struct.unpack("<I", file.read(4).ljust(4, b"\0"))[0]
-        value = file.read(min(length, 4096))
-        if length > 4096:
-            file.seek(length - 4096, 1)
-        if head[2:4] == b"\x10\x00":
-            syntax = value.rstrip(b"\0 ")
-    return place if syntax == DeflatedExplicitVRLittleEndian.encode() else 0
+    found: dict[tuple[int, int], str] = {}
+    while place + 8 <= len(start) and start[place : place + 2] == b"\x02\0":
+        group, element, code, length = struct.unpack_from("<HH2sH", start, place)
+        head = 8
+        if code in LONG_VR and place + 12 <= len(start):
+            (length,) = struct.unpack_from("<I", start, place + 8)
+            head = 12
+        elif code not in SHORT_VR:
+            (length,) = struct.unpack_from("<I", start, place + 4)
+        if place + head + length > len(start):
+            if code in LONG_VR or length > 256:
+                raise ReadError("unreadable", "the meta header is damaged; get the file again from its source")
+            raise TruncatedError("the file ends within its header; copy it again from its source")
+        if element in (0x0002, 0x0010):
+            found[group, element] = start[place + head : place + head + length].decode("latin-1").strip("\0 ")
+        place += head + length
+    return place, found
 
 
-def _open_deflated(file: BinaryIO, offset: int, tags: list[int] | None, pixels: bool) -> Dataset:
-    file.seek(offset)
-    packed = file.read(LARGEST_FILE)
-    bound = min(INFLATE_CEILING, max(INFLATE_FLOOR, INFLATE_RATIO * len(packed)))
+def _encoding(first: bytes, syntax: str) -> tuple[bool, bool]:
+    """Whether a data set is explicit and little endian: by its first element, whatever the syntax says of the VR."""
+    little = syntax != BIG_ENDIAN
+    if not syntax and len(first) >= 2:
+        little = struct.unpack_from("<H", first)[0] < 0x0400
+    explicit = first[4:6] in SHORT_VR or first[4:6] in LONG_VR
+    if len(first) < 8:
+        explicit = syntax not in (IMPLICIT, GE_PRIVATE)
+    return explicit, little
+
+
+def _inflated(source: Source, place: int, params: ReadParams) -> tuple[MemorySource, CalcimapError | None]:
+    """The data set of a deflated file; with an error, as far as it goes.
+
+    Raises
+    ------
+    LimitError
+        It grows beyond the bounds.
+    """
+    packed = source.size - place
+    bound = min(params.inflated_bytes, max(INFLATE_FLOOR, INFLATE_RATIO * packed))
     machine = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        plain = machine.decompress(packed, bound)
-    except zlib.error:
-        raise ReadError("unreadable", "the deflated data are damaged; get the file again from its source") from None
-    if machine.unconsumed_tail:
-        raise LimitError("too_large", f"inflates to more than {bound >> 20} MB; not opened")
-    if not machine.eof:
-        raise TruncatedError("the file ends before its deflated data do; copy it again from its source")
-    dataset = pydicom.dcmread(BytesIO(plain), stop_before_pixels=not pixels, specific_tags=_tags(tags), force=True)
-    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    dataset.preamble = bytes(128)  # the meta group stands after one; pydicom did not see it
-    return dataset
+    plain = bytearray()
+    problem: CalcimapError | None = None
+    while not machine.eof:
+        block = machine.unconsumed_tail or source.read(place, 1 << 20)
+        if not block:
+            problem = TruncatedError("the file ends before its deflated data do; copy it again from its source")
+            break
+        if not machine.unconsumed_tail:
+            place += len(block)
+        try:
+            plain += machine.decompress(block, min(1 << 20, bound + 1 - len(plain)))
+        except zlib.error:
+            problem = ReadError("unreadable", "the deflated data are damaged; get the file again from its source")
+            break
+        if len(plain) > bound:
+            raise LimitError("too_large", f"inflates to more than {bound // 10**6} MB; not opened")
+    return MemorySource(plain, source.modified_ns), problem

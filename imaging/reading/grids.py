@@ -43,12 +43,15 @@ class Grid:
     affine : (4, 4) ndarray
         Index (slice, row, column, 1) to patient LPS, mm.
     flags : tuple of str
-        ``tilted``, ``spacing_jitter``, ``single_slice``, ``slices_apart``.
+        ``tilted``, ``spacing_jitter``, ``single_slice``, ``slices_apart``, ``gap_filled``.
+    missing : tuple of int
+        Slices of the grid for which none was given; `order` has the others.
     """
 
     order: tuple[int, ...]
     affine: geometry.Affine
     flags: tuple[str, ...]
+    missing: tuple[int, ...] = ()
 
 
 def regular_grid(
@@ -57,6 +60,8 @@ def regular_grid(
     pixel_spacings: Sequence[tuple[float, float] | None],
     thickness_mm: float | None = None,
     single_step_mm: float | None = None,
+    *,
+    fill: bool = False,
 ) -> Grid:
     """The grid on which slices lie.
 
@@ -68,6 +73,8 @@ def regular_grid(
         Slice thickness: never the spacing, but compared with it.
     single_step_mm : float, optional
         What a single slice counts for along its normal, mm; without it a single slice is refused.
+    fill : bool
+        Accept missing slices, as long as they are fewer than those given.
 
     Raises
     ------
@@ -75,33 +82,30 @@ def regular_grid(
         ``no_geometry``, ``mixed_orientations``, ``mixed_sizes``, ``duplicate_positions``, ``gap``,
         ``uneven_spacing``.
     """
-    cosines = one_orientation(orientations)
+    along_row, along_column = one_orientation(orientations)
     rows_mm, columns_mm = one_pixel_spacing(pixel_spacings)
-    absent = sum(p is None for p in positions)
-    if absent or not positions:
-        raise GeometryError(
-            "no_geometry",
-            f"{absent} of {len(positions)} slices have no position (0020,0032), and nothing is guessed from slice "
-            "numbers; export the series again",
-        )
-    places = np.array(positions, dtype=float)
-    along_row, along_column = cosines
-    normal = np.cross(along_row, along_column)
-    normal /= np.linalg.norm(normal)
+    places, normal = _all_placed(positions), _normal(along_row, along_column)
     height = places @ normal
     order = np.argsort(height, kind="stable")
     places, height = places[order], height[order]
 
     flags: list[str] = []
+    missing: tuple[int, ...] = ()
     if len(places) == 1:
         if single_step_mm is None or not single_step_mm > 0:
             raise GeometryError("no_geometry", "a single slice without slice thickness has no volume; give the series")
         step = single_step_mm * normal
         flags.append("single_slice")
     else:
-        check_spacing(height)
-        step = (places[-1] - places[0]) / (len(places) - 1)
-        flags += _check_line(places, step, normal)
+        between = missing_slices(height)
+        if between.sum() and not (fill and between.sum() < len(places)):
+            raise _gap(height, between)
+        index = np.arange(len(places)) + np.concatenate([[0], np.cumsum(between)])
+        missing = tuple(int(k) for k in np.setdiff1d(np.arange(index[-1]), index))
+        step = (places[-1] - places[0]) / index[-1]
+        flags += _check_line(places, index, step, normal)
+        if missing:
+            flags.append("gap_filled")
         if thickness_mm is not None and 0 < APART * thickness_mm < abs(step @ normal):
             flags.append("slices_apart")
     affine = np.eye(4)
@@ -109,7 +113,39 @@ def regular_grid(
     affine[:3, 1] = along_column * rows_mm
     affine[:3, 2] = along_row * columns_mm
     affine[:3, 3] = places[0]
-    return Grid(tuple(int(i) for i in order), geometry.check_affine(affine), tuple(flags))
+    return Grid(tuple(int(i) for i in order), geometry.check_affine(affine), tuple(flags), missing)
+
+
+def parts_between_gaps(
+    positions: Sequence[Place | None], orientations: Sequence[Cosines | None]
+) -> list[tuple[int, ...]]:
+    """Indices of the given slices in groups that no gap divides, lowest first.
+
+    Raises
+    ------
+    GeometryError
+        As `regular_grid`, but for ``gap``.
+    """
+    height = _all_placed(positions) @ _normal(*one_orientation(orientations))
+    order = np.argsort(height, kind="stable")
+    cuts = np.flatnonzero(missing_slices(height[order])) + 1
+    return [tuple(int(i) for i in part) for part in np.split(order, cuts)]
+
+
+def _all_placed(positions: Sequence[Place | None]) -> NDArray[np.float64]:
+    absent = sum(p is None for p in positions)
+    if absent or not positions:
+        raise GeometryError(
+            "no_geometry",
+            f"{absent} of {len(positions)} slices have no position (0020,0032), and nothing is guessed from slice "
+            "numbers; export the series again",
+        )
+    return np.array(positions, dtype=float)
+
+
+def _normal(along_row: NDArray[np.float64], along_column: NDArray[np.float64]) -> NDArray[np.float64]:
+    normal = np.cross(along_row, along_column)
+    return np.asarray(normal / np.linalg.norm(normal))
 
 
 def one_orientation(
@@ -145,13 +181,18 @@ def one_pixel_spacing(spacings: Sequence[tuple[float, float] | None]) -> tuple[f
     return float(values[0, 0]), float(values[0, 1])
 
 
-def check_spacing(height: NDArray[np.float64]) -> None:
-    """Refuse slices that are not equally spaced.
+def missing_slices(height: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many slices are missing between neighbours, (n - 1,); refused where distances are no multiples of a step.
 
     Parameters
     ----------
     height : (n,) ndarray
         Ascending positions along the slice normal, mm; n >= 2.
+
+    Raises
+    ------
+    GeometryError
+        ``duplicate_positions``, ``uneven_spacing``.
     """
     steps = np.diff(height)
     typical = float(np.sort(steps)[(len(steps) - 1) // 2])  # lower median: with one gap in two steps, the small one
@@ -164,19 +205,12 @@ def check_spacing(height: NDArray[np.float64]) -> None:
             "remove the copies or export each acquisition as a series of its own",
         )
     tolerance = max(STEP_RELATIVE * typical, STEP_ABSOLUTE_MM)
-    wide = steps > typical + tolerance
-    if not wide.any() and steps.min() >= typical - tolerance:
-        return
-    missing = np.rint(steps / typical).astype(int) - 1
+    if np.abs(steps - typical).max() <= tolerance:
+        return np.zeros(len(steps), np.int64)
+    missing = np.rint(steps / typical).astype(np.int64) - 1
     whole = np.abs(steps - (missing + 1) * typical) <= tolerance * (missing + 1)
     if whole.all() and missing.sum() > 0:
-        after = ", ".join(f"{z:.2f}" for z in height[:-1][missing > 0][:3])
-        more = ", ..." if (missing > 0).sum() > 3 else ""
-        raise GeometryError(
-            "gap",
-            f"{missing.sum()} slice(s) missing after position {after}{more} mm along the slice normal "
-            f"(step {typical:.3g} mm); supply the complete series",
-        )
+        return missing
     raise GeometryError(
         "uneven_spacing",
         f"distances between slices vary from {steps.min():.3f} to {steps.max():.3f} mm; "
@@ -184,19 +218,32 @@ def check_spacing(height: NDArray[np.float64]) -> None:
     )
 
 
-def _check_line(places: NDArray[np.float64], step: NDArray[np.float64], normal: NDArray[np.float64]) -> list[str]:
-    """Flags of a stack whose slices lie on one line; refused if one does not."""
+def _gap(height: NDArray[np.float64], missing: NDArray[np.int64]) -> GeometryError:
+    after = ", ".join(f"{z:.2f}" for z in height[:-1][missing > 0][:3])
+    more = ", ..." if (missing > 0).sum() > 3 else ""
+    step = (height[-1] - height[0]) / (len(height) - 1 + missing.sum())
+    return GeometryError(
+        "gap",
+        f"{missing.sum()} slice(s) missing after position {after}{more} mm along the slice normal "
+        f"(step {step:.3g} mm); supply the complete series, or set on_gap to split or fill",
+    )
+
+
+def _check_line(
+    places: NDArray[np.float64], index: NDArray[np.int64], step: NDArray[np.float64], normal: NDArray[np.float64]
+) -> list[str]:
+    """Flags of a stack whose slices lie on one line, each at its `index`; refused if one does not."""
     length = float(np.linalg.norm(step))
     tolerance = max(STEP_RELATIVE * length, STEP_ABSOLUTE_MM)
-    off = np.abs(places - (places[0] + np.arange(len(places))[:, None] * step)).max()
+    off = np.abs(places - (places[0] + index[:, None] * step)).max()
     if off > tolerance:
         raise GeometryError(
             "uneven_spacing",
             f"slices lie up to {off:.2f} mm off the line through the first and the last; "
             "supply a series reconstructed with one slice spacing and one field of view",
         )
-    rise = np.diff(places @ normal)
-    flags = ["spacing_jitter"] if np.abs(rise / rise.mean() - 1).max() > JITTER else []
+    rise = np.diff(places @ normal) / np.diff(index)
+    flags = ["spacing_jitter"] if np.abs(rise / (step @ normal) - 1).max() > JITTER else []
     if np.linalg.norm(np.cross(step / length, normal)) > geometry.ORTHOGONAL:
         flags.append("tilted")
     return flags

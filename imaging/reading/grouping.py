@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from dataclasses import dataclass
 
-from ..errors import CalcimapError, GeometryError, ReadError, RefusedError, ValuesError
+from ..errors import CalcimapError, GeometryError, ReadError, RefusedError, TruncatedError, ValuesError
 from ..series import Instance, Series
-from . import grids
-from .headers import SPLIT_KEYS, Header, Image
+from . import grids, pixels, splitting
+from .headers import Header
+from .params import DEFAULTS, ReadParams
+from .splitting import Record
 
 _HU_TYPES = frozenset({"", "HU", "HU_MOD", "US"})
 """RescaleType values under which HU are possible; US is "unspecified", which some scanners write for plain
@@ -41,18 +43,28 @@ _MAPS = frozenset(
     ]
 )
 """ImageType values of maps that come as CT and hold no HU: perfusion, arithmetic, materials."""
-_WORDS = dict(zip(SPLIT_KEYS, ("acquisition number", "kernel", "kVp", "temporal position", "image type"), strict=True))
+_KEY_WORDS = ("class", "patient", "frame_of_reference", "file")
+"""What may tell the parts of one SeriesInstanceUID apart before their slices are looked at."""
 
-Record = tuple[Header, Image]
+
+@dataclass(frozen=True)
+class _Name:
+    """What a series is called beside its UIDs, and what it was split by."""
+
+    extra: str = ""
+    split_by: tuple[str, ...] = ()
+
+    def part(self, part: splitting.Part) -> _Name:
+        extra = "|".join(filter(None, (self.extra, part.value)))
+        return _Name(extra, (*self.split_by, *(n for n in part.split_by if n not in self.split_by)))
 
 
-def group(headers: Iterable[Header]) -> tuple[list[Series], list[Series]]:
+def group(headers: Iterable[Header], params: ReadParams = DEFAULTS) -> tuple[list[Series], list[Series]]:
     """Series of ours, and series that are set aside, from the headers of all files.
 
     Files belong together if patient, study, series, class and frame of reference agree. Two slices at one
-    place come apart by what tells acquisitions apart (`imaging.headers.SPLIT_KEYS`); what cannot be told
-    apart is one series with a ``problem``. Matrix and orientation never split a series: half a series would
-    pass for a whole one.
+    place come apart by what tells acquisitions apart (`imaging.reading.headers.SPLIT_KEYS`); what cannot be told
+    apart is one series with a ``problem``. Matrix and orientation split a series only where each part is whole.
     """
     buckets: dict[tuple[str, ...], list[Header]] = defaultdict(list)
     everything = list(headers)
@@ -60,32 +72,34 @@ def group(headers: Iterable[Header]) -> tuple[list[Series], list[Series]]:
     for header in everything:
         buckets[_key(header, known)].append(header)
     ours, aside = [], []
-    siblings: dict[tuple[str, str], int] = defaultdict(int)
+    siblings: dict[tuple[str, str], list[tuple[str, ...]]] = defaultdict(list)
     for key in buckets:
         if not key[-1]:
-            siblings[key[0], key[1]] += 1
+            siblings[key[0], key[1]].append(key[2:-1])
     for key, members in buckets.items():
         # The identity names what splits a series, and only that: it stays the same if a scout is added or
         # removed.
-        extra = "|".join(key[2:-1]) if siblings[key[0], key[1]] > 1 else ""
+        others = siblings[key[0], key[1]]
+        varied = tuple(w for k, w in enumerate(_KEY_WORDS) if len({other[k] for other in others}) > 1)
+        name = _Name("|".join(key[2:-1]), varied) if len(others) > 1 else _Name()
         if key[-1]:
-            aside.append(_plain(members, extra, set_aside=key[-1]))
+            aside.append(_plain(members, name, set_aside=key[-1]))
         elif members[0].modality == "US":
             message = "ultrasound is not analysed by this version; the files are left as they are"
-            ours.append(_plain(members, extra, problem=RefusedError("unsupported_modality", message)))
+            ours.append(_plain(members, name, problem=RefusedError("unsupported_modality", message)))
         else:
-            ours += _assemble([(h, i) for h in members for i in h.images], extra)
+            ours += _assemble([(h, i) for h in members for i in h.images], name, params)
     return sorted(ours, key=first_path), sorted(aside, key=first_path)
 
 
 def first_path(series: Series) -> tuple[str, str]:
     """Sort key of series: the path of their first file, then what splits series that share files."""
-    return min(str(p) for p in series.paths), series.identity
+    return min(str(i.place) for i in series.instances), series.identity
 
 
 def _key(header: Header, known: dict[tuple[str, str], set[str]]) -> tuple[str, ...]:
     # Without a series UID only a common folder can hold files together.
-    series = header.series or f"folder {header.images[0].instance.path.parent}"
+    series = header.series or f"folder {header.place.parent}"
     frames = known[header.study, header.series]
     frame = header.frame_of_reference or (next(iter(frames)) if len(frames) == 1 else "")
     return header.study, series, header.sop_class, header.patient, frame, header.single, header.aside
@@ -99,40 +113,65 @@ def _frames_of_reference(headers: list[Header]) -> dict[tuple[str, str], set[str
     return known
 
 
-def _assemble(records: list[Record], extra: str) -> list[Series]:
+def _assemble(records: list[Record], name: _Name, params: ReadParams) -> list[Series]:
+    """The series that images of one bucket make: one, several, or one with a problem."""
     problem = _obstacle(records)
+    parts: list[splitting.Part] = []
     if problem is None:
         try:
-            return [_ordered(records, extra)]
+            return _placed(records, name, params)
         except GeometryError as error:
             problem = error
-            if error.reason == "duplicate_positions":
-                parts = _split(records)
-                if parts:
-                    return [s for value, part in parts for s in _assemble_part(part, extra, value)]
-                problem = _ambiguous(records, error)
-    return [_series(sorted(records, key=lambda r: str(r[1].instance.path)), extra, problem=problem)]
+    if problem.reason == "duplicate_positions":
+        parts = splitting.by_acquisition(records)
+        if not parts and isinstance(problem, GeometryError):
+            problem = splitting.ambiguous(records, problem)
+    elif problem.reason in ("mixed_sizes", "mixed_orientations"):
+        parts = splitting.by_shape(records)
+    if parts:
+        return [series for part in parts for series in _part(part.records, name.part(part), params)]
+    return [_series(sorted(records, key=lambda r: str(r[1].instance.place)), name, problem=problem)]
 
 
-def _assemble_part(records: list[Record], extra: str, value: str) -> list[Series]:
-    name = "|".join(filter(None, (extra, value)))
+def _part(records: list[Record], name: _Name, params: ReadParams) -> list[Series]:
+    """A part of a split series; it is not split again but at gaps."""
+    problem: CalcimapError | None = _obstacle(records)
+    if problem is None:
+        try:
+            return _placed(records, name, params)
+        except GeometryError as error:
+            problem = error
+    return [_series(records, name, problem=problem)]
+
+
+def _placed(records: list[Record], name: _Name, params: ReadParams) -> list[Series]:
+    """Images on their grid; where slices are missing, as `ReadParams.on_gap` says.
+
+    Raises
+    ------
+    GeometryError
+        They make no grid.
+    """
     try:
-        return [_ordered(records, name)]
+        order, grid = splitting.order(records, fill=params.on_gap == "fill")
     except GeometryError as error:
-        return [_series(records, name, problem=error)]
-
-
-def _ordered(records: Sequence[Record], extra: str) -> Series:
-    order, grid = _order(records)
-    return _series([records[i] for i in order], extra, grid)
+        if error.reason != "gap" or params.on_gap != "split":
+            raise
+        return [
+            _series([part.records[i] for i in order], name.part(part), grid, flags=("gap_split",))
+            for part in splitting.by_gap(records)
+            for order, grid in [splitting.order(part.records)]
+        ]
+    return [_series([records[i] for i in order], name, grid)]
 
 
 def _obstacle(records: Sequence[Record]) -> CalcimapError | None:
     """What refuses a series before its geometry is looked at."""
     instances = [image.instance for _, image in records]
-    if any(i.rows == 0 or i.columns == 0 for i in instances):
-        path = next(i.path for i in instances if i.rows == 0 or i.columns == 0)
-        return ReadError("no_pixels", "a file without rows and columns: not an image, or cut off in its header", path)
+    empty = [i.place for i in instances if i.rows == 0 or i.columns == 0]
+    if empty:
+        text = "a file without rows and columns: not an image, or cut off in its header"
+        return ReadError("no_pixels", text, empty[0])
     if any(header.colour for header, _ in records):
         return ValuesError("not_hu", "colour images hold no HU; supply the original CT series")
     types = {image.rescale_type for _, image in records}
@@ -148,6 +187,10 @@ def _obstacle(records: Sequence[Record]) -> CalcimapError | None:
         )
     if any(h.single and len(h.images) != h.images[0].instance.frames for h, _ in records):
         return GeometryError("no_geometry", "fewer frames are described than there are; export the series again")
+    parts = max(header.parts for header, _ in records)
+    there = len({i.sop_instance_uid or str(i.place) for i in instances})
+    if parts > there and all(header.single for header, _ in records):
+        return TruncatedError(f"{parts - there} of {parts} parts of a concatenation are missing; supply all of them")
     if len({(i.rows, i.columns) for i in instances}) > 1:
         # Different matrix in different planes is a matter of orientation.
         if all(i.orientation for i in instances):
@@ -158,112 +201,57 @@ def _obstacle(records: Sequence[Record]) -> CalcimapError | None:
         return GeometryError(
             "mixed_sizes", "slices of one series differ in rows or columns; export them as separate series"
         )
-    return None
+    return _unreadable(instances)
 
 
-def _order(records: Sequence[Record]) -> tuple[list[int], grids.Grid]:
-    """Indices by position, copies of one image next to each other, and the grid."""
-    places: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for index, (_, image) in enumerate(records):
-        places[same_image(image.instance, index)].append(index)
-    copies = list(places.values())
-    instances = [records[same[0]][1].instance for same in copies]
-    header = records[0][0]
-    grid = grids.regular_grid(
-        [i.position for i in instances],
-        [i.orientation for i in instances],
-        [i.pixel_spacing for i in instances],
-        header.slice_thickness_mm,
-        header.single_step_mm,
-    )
-    return [i for k in grid.order for i in copies[k]], grid
+def _unreadable(instances: Sequence[Instance]) -> CalcimapError | None:
+    """What forbids reading pixels, with the number of files that it concerns."""
+    found = [(i.place, error) for i in instances if (error := pixels.check(i)) is not None]
+    if not found:
+        return None
+    place, error = found[0]
+    count, total = len({place for place, _ in found}), len({i.place for i in instances})
+    text = error.message if total == 1 else f"{count} of {total} files: {error.message}"
+    if isinstance(error, TruncatedError):
+        return TruncatedError(text, place)
+    return error if total == 1 else pixels.again(error, text, place)
 
 
-def same_image(instance: Instance, index: int) -> tuple[object, ...]:
-    """A key under which copies of one image meet; `index` keeps images without UID apart."""
-    uid = instance.sop_instance_uid
-    return (uid, instance.frame, instance.position) if uid else (index,)
-
-
-def _split(records: list[Record]) -> list[tuple[str, list[Record]]]:
-    """The parts of a series that holds several acquisitions; empty if nothing tells them apart.
-
-    The fewest keys that leave no two slices at one place; among them those that leave regular grids. Repeated
-    scans of a single position (bolus tracking) stay one refused series: they are no volumes.
-    """
-    fallback: list[tuple[str, list[Record]]] = []
-    for count in (1, 2):
-        for keys in combinations(range(len(SPLIT_KEYS)), count):
-            parts: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-            for record in records:
-                parts[tuple(record[1].split[k] for k in keys)].append(record)
-            if len(parts) < 2 or all(len(part) == 1 for part in parts.values()):
-                continue
-            errors = [_error(part) for part in parts.values()]
-            named = [
-                ("|".join(f"{SPLIT_KEYS[k]}={v}" for k, v in zip(keys, value, strict=True)), parts[value])
-                for value in sorted(parts)
-            ]
-            if not any(errors):
-                return named
-            if "duplicate_positions" not in errors and not fallback:
-                fallback = named
-    return fallback
-
-
-def _error(records: Sequence[Record]) -> str:
-    try:
-        _order(records)
-    except GeometryError as error:
-        return error.reason
-    return ""
-
-
-def _ambiguous(records: Sequence[Record], error: GeometryError) -> GeometryError:
-    varied = [_WORDS[name] for k, name in enumerate(SPLIT_KEYS) if len({i.split[k] for _, i in records}) > 1]
-    if not varied:
-        return error
-    message = (
-        f"several acquisitions in one series that differ in {', '.join(varied)} and cannot be told apart by it; "
-        "export each as a series of its own"
-    )
-    return GeometryError("mixed_acquisitions", message)
-
-
-def _content(instances: Sequence[Instance]) -> str:
-    """What stands in for a missing series UID: the images themselves, by UID or else by content."""
+def _content(records: Sequence[Record]) -> str:
+    """What stands in for a missing series UID: the images themselves, by UID or else by what headers tell."""
     digest = hashlib.sha256()
-    names = sorted({i.sop_instance_uid or hashlib.sha256(i.path.read_bytes()).hexdigest() for i in instances})
+    names = sorted({i.instance.sop_instance_uid or h.content for h, i in records})
     digest.update("|".join(names).encode())
     return f"content {digest.hexdigest()}"
 
 
-def _plain(members: list[Header], extra: str, set_aside: str = "", problem: CalcimapError | None = None) -> Series:
-    records = sorted(((h, i) for h in members for i in h.images), key=lambda r: str(r[1].instance.path))
-    return _series(records, extra, problem=problem, set_aside=set_aside)
+def _plain(members: list[Header], name: _Name, set_aside: str = "", problem: CalcimapError | None = None) -> Series:
+    records = sorted(((h, i) for h in members for i in h.images), key=lambda r: str(r[1].instance.place))
+    return _series(records, name, problem=problem, set_aside=set_aside)
 
 
 def _series(
     records: Sequence[Record],
-    extra: str,
+    name: _Name,
     grid: grids.Grid | None = None,
     problem: CalcimapError | None = None,
     set_aside: str = "",
+    flags: tuple[str, ...] = (),
 ) -> Series:
     first = records[0][0]
-    known = set(grid.flags if grid else ())
+    known = {*flags, *(grid.flags if grid else ()), *(f for header, _ in records for f in header.flags)}
     if any(header.facts.get("derived") for header, _ in records):
         known.add("derived")
     if not all(header.preamble for header, _ in records):
         known.add("no_preamble")
     if any(image.rescale_type in ("HU_MOD", "US") for _, image in records):
         known.add("hu_unreliable")
-    series = first.series or _content([image.instance for _, image in records])
+    series = first.series or _content(records)
     return Series(
         kind="dicom",
         modality=first.modality,
         instances=tuple(image.instance for _, image in records),
-        identity="|".join(filter(None, (f"dicom:{first.study}|{series}", extra))),
+        identity="|".join(filter(None, (f"dicom:{first.study}|{series}", name.extra))),
         study_identity=f"dicom:{first.study}" if first.study else "",
         patient_identity=f"dicom:{first.patient}" if first.patient else "",
         description=first.description,
@@ -272,4 +260,6 @@ def _series(
         header=dict(first.facts),
         flags=tuple(sorted(known)),
         affine=grid.affine if grid else None,
+        split_by=name.split_by,
+        missing=grid.missing if grid else (),
     )

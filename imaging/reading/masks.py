@@ -49,6 +49,18 @@ def read_mask(path: str | os.PathLike[str], volume: Volume) -> NDArray[Any]:
         The file cannot be read.
     """
     file = Path(path)
+    labels, affine = read_labels(file)
+    placed = on_grid(labels, affine, volume).astype(np.int32, copy=False)
+    if not placed.any():
+        raise GeometryError(
+            "geometry_mismatch", "no voxel of the mask lies inside the scan; is it of another scan?", file
+        )
+    present = np.unique(placed)
+    return placed != 0 if len(present[present != 0]) == 1 else placed
+
+
+def read_labels(file: Path) -> tuple[NDArray[Any], geometry.Affine]:
+    """The label map in a NIfTI or NRRD file as it lies there, and its affine; raises as `read_mask`."""
     if not file.is_file():
         raise UsageError(f"no such mask file: {file}", file)
     if not rasters.is_raster(file):
@@ -63,13 +75,7 @@ def read_mask(path: str | os.PathLike[str], volume: Volume) -> NDArray[Any]:
     labels = _whole_numbers(raster, file)
     if not labels.any():
         raise GeometryError("empty_mask", "the mask holds no voxel", file)
-    placed = on_grid(labels, raster.affine, volume)
-    if not placed.any():
-        raise GeometryError(
-            "geometry_mismatch", "no voxel of the mask lies inside the scan; is it of another scan?", file
-        )
-    present = np.unique(placed)
-    return placed != 0 if len(present[present != 0]) == 1 else placed
+    return labels, raster.affine
 
 
 def on_grid(labels: NDArray[Any], affine: geometry.Affine, volume: Volume) -> NDArray[Any]:
@@ -118,8 +124,11 @@ def _reorder(labels: NDArray[Any], affine: geometry.Affine, volume: Volume) -> N
     return moved if volume.same_grid(moved.shape, place, SAME_MM) else None
 
 
-def _whole_numbers(raster: Raster, file: Path) -> NDArray[np.int32]:
+def _whole_numbers(raster: Raster, file: Path) -> NDArray[Any]:
+    """The values as integers: small ones as they are stored, others as int32."""
     values = rasters.read_values(raster)
+    if not raster.scaled and values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
+        return values
     if raster.scaled:
         values = values * raster.slope + raster.intercept
     whole = values.dtype.kind != "f" or (np.isfinite(values).all() and (values == np.rint(values)).all())

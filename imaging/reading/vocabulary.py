@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 MANUFACTURERS: dict[str, str] = {
     "siemens": "Siemens",
@@ -57,6 +58,20 @@ _KERNEL_FORMS = re.compile(
     r"|FC\d{2}[A-Z]?(-H)?|FL\d{2}"  # Canon
     r"|IMR\d?"  # Philips
 )
+_HOUNSFIELD = _words("HU HUS HOUNSFIELD HOUNSFIELDS HOUNSFIELDUNIT HOUNSFIELDUNITS HOUNSFIELDSUNITS HUNITS")
+_CONE_BEAM_MAKERS = re.compile(
+    # Dental and extremity scanners
+    r"planmeca|carestream|sirona|dentsply|morita|j\.? ?morita|newtom|qr s\.?r\.?l|cefla|imaging sciences|kavo|gendex|"
+    r"instrumentarium dental|soredex|palodex|vatech|e-?woo|owandy|genoray|rayscan|hdx ?will|asahi roentgen|prexion|"
+    r"curve ?beam|largev|pointnix",
+    re.IGNORECASE,
+)
+_CONE_BEAM_MODELS = re.compile(
+    # Linear accelerators, then C-arms
+    r"\bCBCT\b|cone.?beam|on-?board imager|\bOBI\b|truebeam|halcyon|\bethos\b|probeam|\bXVI\b|tomotherapy|hi-?art|"
+    r"radixact|artis|dynact|xperct|allura|azurion|\bo-?arm\b|\bcios\b|ziehm|i-?cat\b",
+    re.IGNORECASE,
+)
 _BODY_PARTS = _words(
     "ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM AXILLA BACK BILEDUCT BLADDER BRAIN BREAST BRONCHUS BUTTOCK "
     "CALCANEUS CALF CAROTID CEREBELLUM CERVIX CHEEK CHEST CHESTABDOMEN CHESTABDPELVIS CIRCLEOFWILLIS CLAVICLE "
@@ -84,6 +99,28 @@ def manufacturer(text: str) -> str | None:
     if name == "ge" or name.startswith("ge "):
         return "GE"
     return next((known for part, known in MANUFACTURERS.items() if part in name), None)
+
+
+def rescale_type(text: str) -> str:
+    """RescaleType in capitals; ``HU`` for the words that are written for it (``Hounsfield Units``, ``[HU]``)."""
+    letters = re.sub("[^A-Z]", "", text.upper())
+    return "HU" if letters in _HOUNSFIELD else text.strip().upper()
+
+
+def is_cone_beam(maker: str, model: str, image_type: Iterable[str]) -> bool:
+    """Whether a CT comes from a cone-beam or megavolt scanner, whose values are not calibrated HU.
+
+    Parameters
+    ----------
+    maker, model : str
+        Manufacturer and ManufacturerModelName.
+    image_type : iterable of str
+        ImageType.
+    """
+    words = {word for part in image_type for word in re.split(r"[\s_]+", part.upper())}
+    if words & {"CBCT", "CONEBEAM"}:
+        return True
+    return bool(_CONE_BEAM_MAKERS.match(maker.strip()) or _CONE_BEAM_MODELS.search(model))
 
 
 def body_part(text: str) -> str | None:

@@ -34,7 +34,7 @@ def test_a_list_by_commas():
         ("detection.threshold_hu=high", "threshold_hu"),
         ("detection.connectivity=7", "connectivity"),
         ("detection.min_voxels=0", "min_voxels"),
-        ("limits.max_volume_gb=0", "max_volume_gb"),
+        ("reading.max_volume_gb=0", "max_volume_gb"),
         ("detection.threshold_hu", "key=value"),
     ],
 )

@@ -95,7 +95,7 @@ def test_units_stand_in_the_parquet_schema_and_the_dictionary(sample_run):
 
 
 def test_what_is_not_measured_is_missing(sample_run):
-    for name in ("agatston", "mass_mg", "organ", "frame", "shadow_auc", "bone_distance_mm"):
+    for name in ("agatston", "mass_mg", "organ", "side", "frame", "shadow_auc"):
         assert sample_run.findings[name].isna().all(), name
 
 
@@ -210,6 +210,35 @@ def test_a_region_of_interest_from_a_file(tmp_path):
     assert part.excluded["reason"].tolist().count("outside_roi") == 2
 
 
+def test_organ_masks_from_a_folder_name_organ_and_side(tmp_path, capsys):
+    """Also read again when a mask has changed: finished scans are kept only with the same masks."""
+    import SimpleITK
+
+    volume = series(tmp_path / "in", 4, balls=3)
+
+    def write(name, columns):
+        mask = np.zeros(volume.shape, np.uint8)
+        mask[:, :, columns] = 1
+        image = SimpleITK.GetImageFromArray(mask)
+        image.SetSpacing(volume.spacing[::-1])
+        image.SetOrigin(tuple(volume.origin))
+        SimpleITK.WriteImage(image, str(tmp_path / "masks" / f"{name}.nii.gz"))
+
+    (tmp_path / "masks").mkdir()
+    write("kidney_right", slice(0, 13))
+    write("femur_left", slice(39, 40))
+    arguments = ("run", tmp_path / "in", "--out", tmp_path / "out", "--formats", "csv,parquet")
+    assert command(capsys, *arguments, "--anatomy", tmp_path / "masks")[0] == 0
+    findings = pd.read_parquet(tmp_path / "out" / "findings.parquet").sort_values("centroid_x_mm")
+    assert findings["organ"].fillna("-").tolist() == ["kidney_right", "-", "-"]
+    assert findings["side"].fillna("-").tolist() == ["right", "-", "-"]
+    assert findings["bone_distance_mm"].is_monotonic_decreasing
+    write("kidney_right", slice(0, 22))
+    assert command(capsys, *arguments, "--anatomy", tmp_path / "masks")[0] == 0
+    findings = pd.read_parquet(tmp_path / "out" / "findings.parquet").sort_values("centroid_x_mm")
+    assert findings["organ"].fillna("-").tolist() == ["kidney_right", "kidney_right", "-"]
+
+
 def test_nothing_leaves_the_output_folder_and_identities_stay_inside_key_csv(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     volume = series(tmp_path / "Patient Name Canary", 1)
@@ -319,6 +348,7 @@ def test_a_truncated_file_is_refused_and_the_rest_analysed(tmp_path, capsys):
         (["--log-level", "loud"], "--log-level must be one of"),
         (["--config", "nowhere.toml"], "nowhere.toml: the configuration file cannot be read"),
         (["--roi", "nowhere.nii.gz"], "nowhere.nii.gz"),
+        (["--anatomy", "nowhere"], "nowhere"),
     ],
 )
 def test_usage_mistakes_are_2_in_one_line(tmp_path, capsys, arguments, said):

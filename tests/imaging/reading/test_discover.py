@@ -14,6 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from imaging.errors import CalcimapError, GeometryError, UsageError
 from imaging.reading.discover import find_series
+from imaging.reading.params import ReadParams
 from imaging.reading.read import read_volume
 from imaging.series import FACTS
 from tests.dicom_files import ORIGIN, STEP, dataset, meta_end, phantom, save, uid, write_series
@@ -443,8 +444,8 @@ def test_deflate_bomb_is_not_inflated(tmp_path) -> None:
 def test_huge_matrix_is_refused_before_decoding(tmp_path) -> None:
     write_series(tmp_path, Rows=65535, Columns=65535)
     with pytest.raises(CalcimapError) as caught:
-        read_volume(only(find_series(tmp_path)), max_bytes=1 << 30)
-    assert caught.value.reason == "too_large"
+        read_volume(only(find_series(tmp_path)), ReadParams(max_volume_gb=1))
+    assert caught.value.reason == "truncated"
 
 
 def test_gzip_junk_named_nifti(tmp_path) -> None:

@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from imaging.errors import CalcimapError, GeometryError, LimitError, ReadError, TruncatedError, ValuesError
 from imaging.reading.discover import find_series
+from imaging.reading.params import ReadParams
 from imaging.reading.read import read_volume
 from tests.data import SHARED_DATA
 from tests.dicom_files import (
@@ -288,8 +289,11 @@ def test_truncated_deflated(tmp_path) -> None:
     write_series(tmp_path, syntax=NATIVE[3])
     file = tmp_path / "IM0007.dcm"
     file.write_bytes(file.read_bytes()[:-30])
+    assert refused(tmp_path, TruncatedError) == "truncated"
+    file.write_bytes(file.read_bytes()[: meta_end(file.read_bytes()) + 200])
     found = find_series(tmp_path)
     assert found.ignored == {file: "truncated"}
+    assert found.series[0].flags == ("files_unreadable",)  # what is left does not say which series it was
 
 
 def test_no_pixels_and_too_many(tmp_path) -> None:
@@ -316,8 +320,8 @@ def test_file_gone_or_changed_between_finding_and_reading(tmp_path) -> None:
 def test_limit(tmp_path) -> None:
     write_series(tmp_path)
     with pytest.raises(LimitError):
-        read(tmp_path, max_bytes=8 * 24 * 20 * 5 - 1)
-    read(tmp_path, max_bytes=8 * 24 * 20 * 5)
+        read(tmp_path, params=ReadParams(max_volume_gb=(8 * 24 * 20 * 5 - 1) / 1e9))
+    read(tmp_path, params=ReadParams(max_volume_gb=8 * 24 * 20 * 5 / 1e9))
 
 
 def test_mutated_files_end_typed(tmp_path) -> None:
@@ -342,7 +346,7 @@ def test_mutated_files_end_typed(tmp_path) -> None:
             found = find_series(file)
             for series in found.series:
                 try:
-                    read_volume(series, max_bytes=1 << 28)
+                    read_volume(series, ReadParams(max_volume_gb=0.3))
                     outcomes.add("read")
                 except CalcimapError as error:
                     outcomes.add(error.reason)

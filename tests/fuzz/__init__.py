@@ -1,0 +1,1 @@
+"""Damaged files on purpose: seeds, ways to damage them, and a runner that watches time and memory."""

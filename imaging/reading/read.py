@@ -90,6 +90,13 @@ def _read_dicom(series: Series, params: ReadParams) -> Volume:
             "or set assume_hu",
             first.place,
         )
+    if volume.looks_shifted() and not params.assume_hu:
+        raise ValuesError(
+            "not_hu",
+            "the values look like HU + 1024: the rescale intercept is probably wrong; export the series again, "
+            "or set assume_hu",
+            first.place,
+        )
     told = "hu_assumed" if params.assume_hu else "rescale_absent"
     flags = {*series.flags, *volume.flags()}
     flags |= {name for name, on in (("duplicates_removed", removed), (told, absent)) if on}

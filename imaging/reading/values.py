@@ -19,6 +19,9 @@ LARGEST_HU = 32767
 """Above this, and without air, the sign was lost: the extended scale of CT ends at 30710 HU."""
 NO_AIR_HU = -200
 """A volume above this holds no air and no fat: nothing tells HU from other values."""
+SHIFTED_TISSUE_HU = (990, 1150)
+SHIFTED_SHARE = 0.15
+"""Soft tissue with 1024 added, and the share of the voxels there from which it is that and not bone."""
 AIR = (-1050, -950)
 """Where the air peak of a CT in HU lies."""
 
@@ -94,13 +97,24 @@ class Accumulator:
         """Whether the histogram is that of a CT in HU: values down to air, and a peak of air near -1000."""
         if not self._lowest <= -900:
             return False
-        step = max(1, self.array.size // 4_000_000)
-        sample = self.array.reshape(-1)[::step]
-        if self.valid is not None:
-            sample = sample[self.valid.reshape(-1)[::step]]
+        sample = self._sample()
         counts, edges = np.histogram(sample, bins=np.arange(-1200, -399, 10))
         peak = edges[int(np.argmax(counts))] + 5
         return bool(AIR[0] <= peak <= AIR[1] and counts.sum() >= 0.01 * sample.size)
+
+    def looks_shifted(self) -> bool:
+        """Whether the values are those of HU + 1024: no air, and much where soft tissue would then lie."""
+        if not self._lowest > NO_AIR_HU:
+            return False
+        sample = self._sample()
+        low, high = SHIFTED_TISSUE_HU
+        return bool(((sample >= low) & (sample <= high)).mean() >= SHIFTED_SHARE) if sample.size else False
+
+    def _sample(self) -> NDArray[Any]:
+        """At most four million of the valid values, evenly over the volume."""
+        step = max(1, self.array.size // 4_000_000)
+        sample = self.array.reshape(-1)[::step]
+        return sample if self.valid is None else sample[self.valid.reshape(-1)[::step]]
 
 
 def masked(

@@ -33,6 +33,7 @@ FLAGS: dict[str, str] = {
     "touches_bone": "was connected to a larger dense structure (bone, or contrast) and split off by rising thresholds",
     "lobe_estimated": "left or right in the liver is estimated from the position in its mask, which has no lobes",
     "shell_kept": "larger than the size limit for candidates, kept because it is a thin shell",
+    "mass_kept": "larger than the size limit for candidates, kept because it is compact, solid and densest inside",
     "given": "from a given segmentation, measured as it is",
     "halfmax_fallback": "no half-maximum mask could be grown; the detection mask stands in for it",
     "single_slice_finding": "lies in one slice: no extent along the slice normal can be measured",

@@ -20,7 +20,7 @@ from .candidates import BONE_LEVEL_HU, Tree, grow_tree, homogeneous_level
 from .coarse import CoarseMask
 from .components import Components
 from .params import DetectionParams, Thresholds
-from .shells import thin_shells
+from .shells import kept_large
 from .skeleton import given_bone, name_large
 from .surroundings import Surroundings, look_around, matched_snr
 from .volume import Volume
@@ -56,8 +56,10 @@ class Candidates:
         HU above which the component was taken.
     drop, background : ndarray
         `Surroundings.drop` and ``background_mean``; NaN where they were not needed.
-    split, shell : ndarray of bool
-        Split off from a larger structure; large, and kept because it is a thin shell.
+    split : ndarray of bool
+        Split off from a larger structure.
+    kept : ndarray of str
+        Flag under which a large structure is a finding (``shell_kept``, ``mass_kept``), else ''.
     n_too_small, n_noise : int
         Components that fail the minimum size, or the noise test.
     body_found : bool
@@ -70,7 +72,7 @@ class Candidates:
     drop: NDArray[np.float64]
     background: NDArray[np.float64]
     split: NDArray[np.bool_]
-    shell: NDArray[np.bool_]
+    kept: NDArray[np.str_]
     n_too_small: int
     n_noise: int
     body_found: bool
@@ -79,14 +81,12 @@ class Candidates:
     def plain(cls, components: Components, level: float = np.nan, n_too_small: int = 0, n_noise: int = 0) -> Candidates:
         """Components as findings, without anything known about their surroundings."""
         n = len(components)
-        unknown, no = np.full(n, np.nan), np.zeros(n, bool)
-        return cls(
-            components, np.full(n, "", "U16"), np.full(n, level), unknown, unknown, no, no, n_too_small, n_noise, True
-        )
+        unknown, none, no = np.full(n, np.nan), np.full(n, "", "U16"), np.zeros(n, bool)
+        return cls(components, none, np.full(n, level), unknown, unknown, no, none, n_too_small, n_noise, True)
 
     def take(self, which: NDArray[Any]) -> Candidates:
         """The entries in a mask, or in an order."""
-        names = ("reason", "level", "drop", "background", "split", "shell")
+        names = ("reason", "level", "drop", "background", "split", "kept")
         columns = {name: getattr(self, name)[which] for name in names}
         return dataclasses.replace(self, components=self.components.take(which), **columns)
 
@@ -132,19 +132,19 @@ def separate(
         min_persistence_hu=max(params.split_hu, params.split_sd * noise.sd), min_voxels=params.min_voxels,
         connectivity=params.connectivity, noise_sd=noise.sd,
     )  # fmt: skip
-    shell = thin_shells(volume, tree.large, noise)
+    kept = kept_large(volume, tree.large, noise)
     size = large_enough(volume, tree.small, params)
     peak = reaches(volume, tree.small, thresholds.peak_hu)
     apart = tree.parent < 0
-    in_shell = ~apart & np.append(shell, False)[tree.parent]
-    small = np.flatnonzero(size & peak & ~in_shell)
+    in_kept = ~apart & np.append(kept != "", False)[tree.parent]
+    small = np.flatnonzero(size & peak & ~in_kept)
 
     reason, drop, background = _judge(volume, tree, small, body, thresholds, params, anatomy)
     even = np.isfinite(homogeneous_level(volume, tree.large, noise.sd))
     metal = reaches(volume, tree.large, params.metal_hu)
     large_reason = np.select([metal, even], ["metal", "contrast"], "bone").astype("U16")
     large_reason = name_large(large_reason, tree.large, anatomy)
-    large_reason[shell] = ""
+    large_reason[kept != ""] = ""
     n_large, n_outside = len(tree.large), len(outside)
     rest = n_large + n_outside
     is_noise = np.append(reason == "noise", np.zeros(rest, bool))
@@ -155,7 +155,7 @@ def separate(
         drop=np.append(drop, np.full(rest, np.nan)),
         background=np.append(background, np.full(rest, np.nan)),
         split=np.append(~apart[small], np.zeros(rest, bool)),
-        shell=np.concatenate([np.zeros(len(small), bool), shell, np.zeros(n_outside, bool)]),
+        kept=np.concatenate([np.full(len(small), ""), kept, np.full(n_outside, "")]),
         # Pieces of a larger structure that fail a test are texture of it, neither small findings nor noise.
         n_too_small=int((apart & ~size).sum()),
         n_noise=int((apart & size & ~peak).sum() + is_noise.sum()),

@@ -158,6 +158,16 @@ def test_a_large_thin_shell_survives_the_size_limit():
     assert "shell_kept" in measure(detection)["flags"].iloc[found_at(detection, big)[0] - 1]
 
 
+def test_a_large_solid_mass_survives_and_a_bone_of_its_size_does_not():
+    mass = [Thing(Ball((-20.0, -25.0, 0.0), 13.0), 600.0, "mass")]
+    detection = detect(trunk(mass, slices=40))
+    assert found_at(detection, mass) != [0]
+    assert "mass_kept" in measure(detection)["flags"].iloc[found_at(detection, mass)[0] - 1]
+    bone = [Thing(Ball((-20.0, -25.0, 0.0), 13.0), 700.0, "cortex"), Thing(Ball((-20.0, -25.0, 0.0), 10.5), 250.0, "x")]
+    detection = detect(trunk(bone, slices=40))
+    assert "mass_kept" not in ";".join(measure(detection)["flags"])
+
+
 def test_ct_only():
     volume = Volume.from_components(np.zeros((2, 8, 8)), spacing=(1, 1, 1), modality="US")
     with pytest.raises(UsageError, match="CT in HU"):

@@ -8,7 +8,6 @@ FLAGS: dict[str, str] = {
     "padded": "padding was masked: those voxels are in no threshold, mean or mesh",
     "tilted": "the grid is sheared (gantry tilt): volumes by the determinant, lengths in true mm",
     "single_slice": "one slice: its thickness is not known from positions, skeleton is not separated",
-    "rescale_absent": "no rescale slope and intercept; stored values taken as HU because their histogram is that of HU",
     "hu_unreliable": "values are probably not calibrated HU",
     "few_slices": "thinner than 15 mm along the slice normal: skeleton is poorly separated",
     "noise_from_whole_image": "too little soft tissue for the block noise estimate; all valid voxels were used",

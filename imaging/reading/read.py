@@ -83,13 +83,12 @@ def _read_dicom(series: Series, params: ReadParams) -> Volume:
     volume = _filled(slices, shape, files, params)
     volume.fill(series.missing)
     array, valid = _finish(volume, first.place)
-    if absent and not params.assume_hu and not volume.looks_like_hu():
-        raise ValuesError(
-            "no_rescale",
-            "rescale slope and intercept are absent and the values are not those of HU; export the series with them, "
-            "or set assume_hu",
-            first.place,
+    if absent and not params.assume_hu:
+        seen = "the values look like HU" if volume.looks_like_hu() else "the values do not look like HU"
+        text = (
+            f"rescale slope and intercept are absent and {seen}; export the series with them, or set reading.assume_hu"
         )
+        raise ValuesError("no_rescale", text, first.place)
     if volume.looks_shifted() and not params.assume_hu:
         raise ValuesError(
             "not_hu",
@@ -97,9 +96,8 @@ def _read_dicom(series: Series, params: ReadParams) -> Volume:
             "or set assume_hu",
             first.place,
         )
-    told = "hu_assumed" if params.assume_hu else "rescale_absent"
     flags = {*series.flags, *volume.flags()}
-    flags |= {name for name, on in (("duplicates_removed", removed), (told, absent)) if on}
+    flags |= {name for name, on in (("duplicates_removed", removed), ("hu_assumed", absent)) if on}
     return _volume(series, array, series.affine, valid, flags)
 
 

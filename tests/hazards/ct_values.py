@@ -22,9 +22,9 @@ def _words(ds: Any) -> Any:
 
 @ct
 def rescale_absent_and_stored_hu(folder: Path) -> Expected:
-    """No rescale; the stored values are HU: their histogram says so."""
+    """No rescale; the stored values are HU: their histogram says so, the header does not."""
     found = write(folder, slope=None, intercept=None, signed=True)
-    return Expected([replace(found, flags=("rescale_absent",))])
+    return Expected(refused=NO_RESCALE, physical=[found])
 
 
 @ct

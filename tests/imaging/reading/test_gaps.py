@@ -238,7 +238,6 @@ def test_assume_hu(tmp_path) -> None:
     volume = read_volume(series, ReadParams(assume_hu=True))
     assert np.array_equal(volume.array, hu)
     assert "hu_assumed" in volume.flags
-    assert "rescale_absent" not in volume.flags
 
 
 def test_one_plain_slice_written_by_hand(tmp_path) -> None:

@@ -226,10 +226,9 @@ def test_nothing_but_padding(tmp_path) -> None:
 
 
 def test_rescale_absent(tmp_path) -> None:
-    hu = write_series(tmp_path / "hu", signed=True, slope=None, intercept=None)
-    volume = read(tmp_path / "hu")
-    assert volume.flags == ("rescale_absent",)
-    assert np.array_equal(volume.array, hu)
+    write_series(tmp_path / "hu", signed=True, slope=None, intercept=None)
+    with pytest.raises(ValuesError, match=r"look like HU; .* set reading\.assume_hu"):
+        read(tmp_path / "hu")
     write_series(tmp_path / "stored", phantom() + 1024, slope=None, intercept=None)
     assert refused(tmp_path / "stored", ValuesError) == "no_rescale"
     write_series(

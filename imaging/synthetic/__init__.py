@@ -1,6 +1,6 @@
 """Phantoms with closed-form truth: what calcimap is tested on, and what `sample_data` is made of.
 
-`shapes` are solids with a distance and a volume, `rendering` images them as a scanner does (partial volume,
+`shapes`, `tubes` and `unions` are solids with a distance and a volume, `rendering` images them as a scanner does (partial volume,
 slice profile, point spread, correlated noise), `anatomy` builds a torso, a limb and a table around them.
 
 >>> from imaging.synthetic import Ball, Thing, render
@@ -10,22 +10,19 @@ True
 """
 
 from .anatomy import enhanced_vessel, limb, table, torso
+from .base import Shape
 from .rendering import Phantom, Thing, Truth, correlated_noise, render
 from .shapes import (
-    Arc,
     Ball,
     Box,
     Column,
     CurvedSheet,
     Cylinder,
     Ellipsoid,
-    Rod,
-    Shape,
     Shell,
-    Torus,
-    Union,
-    path,
 )
+from .tubes import Arc, Rod, Torus
+from .unions import Union, path
 
 __all__ = [
     "Arc",

@@ -10,8 +10,11 @@ import math
 
 import numpy as np
 
+from .base import Shape, Vector
 from .rendering import Thing
-from .shapes import Column, CurvedSheet, Cylinder, Ellipsoid, Rod, Shape, Vector, path
+from .shapes import Column, CurvedSheet, Cylinder, Ellipsoid
+from .tubes import Rod
+from .unions import path
 
 SKIN_HU, FAT_HU, MUSCLE_HU, VISCERA_HU, LUNG_HU = 15.0, -100.0, 55.0, 45.0, -850.0
 CORTEX_HU, FEMUR_CORTEX_HU, TRABECULAR_HU, MARROW_HU = 600.0, 1200.0, 180.0, -50.0

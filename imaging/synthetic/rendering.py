@@ -21,7 +21,7 @@ from imaging import geometry
 from imaging.errors import UsageError
 from imaging.volume import Volume
 
-from .shapes import Shape, Vector
+from .base import Shape, Vector
 
 TILE = (16, 48, 48)
 """Slices, rows and columns worked on at once, before the finer sampling."""

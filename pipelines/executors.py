@@ -64,13 +64,14 @@ class DaskExecutor:
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Result | WorkerDied]]:
-        """(item, result) as they finish; twice as many scans as workers are on their way at a time."""
+        """(item, result) as they finish, twice as many as workers under way; suspects of a death once more, alone."""
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
         waiting = iter(items)
         item_of: dict[Any, Item] = {}
         running = as_completed(loop=self._client.loop)
+        suspects: list[Item] = []
 
         def submit() -> None:
             for item in waiting:
@@ -84,12 +85,20 @@ class DaskExecutor:
         for future in running:
             item = item_of.pop(future.key)
             try:
-                result: Result | WorkerDied = future.result()
-            except KilledWorker:
-                result = WorkerDied()
-            future.release()
-            submit()
+                result = future.result()
+            except KilledWorker:  # it, or only what ran beside it: told apart below
+                suspects.append(item)
+                continue
+            finally:
+                future.release()
+                submit()
             yield item, result
+        for item in suspects:
+            alone = self._client.submit(function, item, pure=False)
+            try:
+                yield item, alone.result()
+            except KilledWorker:
+                yield item, WorkerDied()
 
 
 @contextlib.contextmanager

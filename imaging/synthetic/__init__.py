@@ -1,7 +1,7 @@
 """Phantoms with closed-form truth: what calcimap is tested on, and what `sample_data` is made of.
 
-`shapes`, `tubes` and `unions` are solids with a distance and a volume, `rendering` images them as a scanner does (partial volume,
-slice profile, point spread, correlated noise), `anatomy` builds a torso, a limb and a table around them.
+`shapes`, `tubes` and `unions` are solids with a distance and a volume, `rendering` images them as a scanner does
+(partial volume, slice profile, point spread, correlated noise), `anatomy` builds a torso, a limb and a table.
 
 >>> from imaging.synthetic import Ball, Thing, render
 >>> phantom = render(40.0, [Thing(Ball((0, 0, 0), 4.0), 600.0, "one")], (20, 40, 40), (1.0, 0.7, 0.7))

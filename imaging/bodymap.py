@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .chestwall import ChestWall, find_chest_wall
 from .coarse import CoarseMask, block_mean
 from .components import Components
 from .volume import Volume
@@ -57,6 +58,8 @@ class BodyMap:
         Empty where there is no chest wall.
     centre : (slices, 2) ndarray
         Centre of the body in each slice, blocks (row, column).
+    wall : ChestWall
+        What lies just outside the lungs.
     """
 
     body: CoarseMask
@@ -65,9 +68,13 @@ class BodyMap:
     structure: NDArray[np.int32]
     ribs: Ribs
     centre: NDArray[np.float64]
+    wall: ChestWall
 
     def of(self, parts: Components) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """Depth (mm) and boneness at the centroid of each component, and whether it lies in the layer of the ribs."""
+        """Depth (mm) and boneness at the centroid of each component, and whether it lies in the chest wall.
+
+        That is the layer of the ribs, or just outside the lungs.
+        """
         block = np.floor(parts.centroid / self.body.factors).astype(np.int64)
         block = np.clip(block, 0, np.array(self.depth.shape) - 1)
         place = tuple(block.T)
@@ -75,9 +82,10 @@ class BodyMap:
         first = parts.coordinates[parts.voxel_offsets[:-1]] // self.body.factors
         own = self.structure[tuple(first.T)]
         angle = _bin(block[:, 1:] - self.centre[block[:, 0]])
-        in_layer = np.zeros(len(parts), bool)
+        in_layer = self.wall.holds(parts.centroid / self.body.factors)
         # Few ever come near: candidates that passed size and noise, at the depth at which ribs can lie.
-        for k in np.flatnonzero(depth <= RIB_DEPTH_MM[1] + LAYER_MM) if len(self.ribs.angle) else ():
+        asked = ~in_layer & (depth <= RIB_DEPTH_MM[1] + LAYER_MM) & (len(self.ribs.angle) > 0)
+        for k in np.flatnonzero(asked):
             in_layer[k] = self._in_layer(int(angle[k]), float(depth[k]), int(own[k]))
         return depth, self.boneness[place].astype(float), in_layer
 
@@ -92,19 +100,21 @@ class BodyMap:
         return False
 
 
-def map_body(volume: Volume, body: CoarseMask, bone: Components) -> BodyMap:
-    """Maps of one scan; `bone` are its dense structures."""
+def map_body(volume: Volume, body: CoarseMask, bone: Components, thin: float) -> BodyMap:
+    """Maps of one scan; `bone` are its dense structures, `thin` the share of a bone that its slab holds."""
     step = np.multiply(volume.spacing, body.factors)
     unknown = body.mask.copy()
     if volume.valid is not None:
         unknown |= block_mean(volume.valid.view(np.int8), body.factors) < 1
     depth = _in_plane_distance(unknown, step)
-    dense = block_mean(volume.array, body.factors) > BONE_HU
+    mean = block_mean(volume.array, body.factors)
+    dense = mean > BONE_HU
     share = _smooth(dense & body.mask, step) / np.maximum(_smooth(body.mask, step), 1e-3)
     structure = np.zeros(body.mask.shape, np.int32)
     structure[tuple((bone.coordinates // body.factors).T)] = bone.component + 1
     centre = _centres(body.mask)
-    return BodyMap(body, depth, share.astype(np.float32), structure, _ribs(structure, depth, centre, step), centre)
+    ribs, wall = _ribs(structure, depth, centre, step), find_chest_wall(body, mean, centre, step, thin)
+    return BodyMap(body, depth, share.astype(np.float32), structure, ribs, centre, wall)
 
 
 def _in_plane_distance(mask: NDArray[np.bool_], step: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .components import Indices, Shape
+from .components import Components, Indices, Shape
 from .volume import Volume
 
 
@@ -40,6 +40,17 @@ class CoarseMask:
         plane, row = np.divmod(rest, self.shape[1])
         fz, fy, fx = self.factors
         return np.asarray(self.mask[plane // fz, row // fy, column // fx])
+
+    def covers(self, parts: Components) -> NDArray[np.bool_]:
+        """Whether each component lies wholly inside, (n,); decided on runs, not voxels."""
+        fz, fy, fx = self.factors
+        plane, row = np.divmod(parts.row, self.shape[1])
+        outside = np.zeros((*self.mask.shape[:2], self.mask.shape[2] + 1), np.int32)
+        np.cumsum(~self.mask, axis=2, out=outside[:, :, 1:])
+        first, last = parts.start // fx, (parts.start + parts.length - 1) // fx
+        place = plane // fz, row // fy
+        left = outside[(*place, last + 1)] - outside[(*place, first)]
+        return np.asarray(np.add.reduceat(left, parts.offsets[:-1]) == 0) if len(parts) else np.zeros(0, bool)
 
     def full(self) -> NDArray[np.bool_]:
         """The mask of the full size, for pictures."""

@@ -17,11 +17,8 @@ from .components import Components
 from .errors import GeometryError, UsageError
 from .noise import Noise, estimate_noise
 from .params import DetectionParams, Thresholds
-from .separate import Candidates, large_enough, reaches, separate
+from .separate import THIN_SCAN_MM, Candidates, large_enough, reaches, separate
 from .volume import Volume, as_mask
-
-THIN_SCAN_MM = 15.0
-"""Below this extent along the slice normal the skeleton is poorly separated (separation.md section 11)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,19 +62,26 @@ class DetectionParams:
     """mm under the skin up to which a candidate is listed as `skin`: dressings, electrodes, or calcinosis cutis."""
     soft_edge_drop: float = 0.62
     """A candidate around which HU falls by less is contrast agent or a soft edge."""
+    fluid_drop: float = 0.75
+    """The same for a candidate whose values spread like noise alone (contrast agent in bowel),"""
+    fluid_min_mm3: float = 500.0
+    """mm3; of at least this volume."""
     enhanced_peak_hu: float = 255.0
     """HU that a candidate must reach in a contrast-enhanced scan."""
     plaque_hu: float = 150.0
     """HU by which a candidate on the wall of a contrast-filled lumen exceeds the lumen."""
     plaque_sd: float = 6.0
     """The same in noise standard deviations; the larger of both holds."""
-    plaque_drop: float = 0.55
-    """And HU falls around it by at least this share: less is contrast of another concentration (renal pelvis)."""
+    plaque_drop: float = 0.9
+    """And HU falls around it by at least this share of what it exceeds the lumen by: less is contrast of another
+    concentration (renal pelvis)."""
     matched_snr: float = 5.5
     """Signal to noise after matched filtering that a faint candidate must have in a noisy scan without contrast: among
     a million independent places Gaussian noise is expected to exceed 4.75 once; the rest is for streaks."""
     faint_hu: float = 255.0
     """HU up to which a candidate is faint."""
+    clear_sd: float = 7.5
+    """Noise standard deviations (of the scan, or around it if more) above its surroundings from which it is not."""
     noisy_sd: float = 12.0
     """HU; a scan with more noise is noisy."""
     alone_drop: float = 0.85

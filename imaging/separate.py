@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .anatomy import Anatomy
 from .body import body_mask
 from .bodymap import map_body
-from .candidates import BONE_LEVEL_HU, Tree, grow_tree, homogeneous_level
+from .candidates import BONE_LEVEL_HU, EVEN_SD, LUMEN_MOST_HU, Tree, grow_tree, homogeneous_level
 from .coarse import CoarseMask
 from .components import Components
 from .params import DetectionParams, Thresholds
@@ -32,7 +32,7 @@ EXCLUSION_REASONS: dict[str, str] = {
     "bone": "part of a large dense structure, and HU falls little around it",
     "bone_adjacent": "part of a large dense structure, yet HU falls steeply around it: on bone, or a spur of it",
     "skin": "within 5 mm of the skin: dressing, electrode, or calcinosis cutis",
-    "chest_wall": "in the layer of the ribs: rib, costal cartilage, or calcification of the chest wall",
+    "chest_wall": "in the layer of the ribs or just outside the lungs: rib, cartilage, or calcified chest wall",
     "cartilage": "more than half of it in a given mask of costal cartilage",
     "contrast": "a soft edge, or below the level of contrast agent in an enhanced scan: vessel, bowel, urinary tract",
 }
@@ -41,6 +41,12 @@ EXCLUSION_REASONS: dict[str, str] = {
 
 BONE_SECTION_MM3 = 500.0
 """Dense structures of at least this volume at 180 HU show where the ribs lie: a rib in a slab is 1 to 5 cm3."""
+
+
+THIN_SCAN_MM = 15.0
+"""Thinner slabs (`few_slices`) do not show how large a structure is."""
+FLUID_CLEAR_SD = 4.0
+"""Noise standard deviations by which the top of a plateau exceeds the level at which the candidate was taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,17 +126,15 @@ def separate(
     """Split what is above the threshold into candidates and name the reason of those that are no calcification."""
     noise = thresholds.noise
     body = body_mask(volume)
-    voxels = np.sort(floor.voxels)
-    inside = np.ones(len(voxels), bool) if body is None else body.at(voxels)
-    outside = Components.from_voxels(voxels[~inside], volume.shape, params.connectivity)
+    inside, outside = _cut(floor, body, params.connectivity)
     outside = outside.take(large_enough(volume, outside, params))
     outside = outside.take(reaches(volume, outside, thresholds.peak_hu))
 
     tree = grow_tree(
-        volume, Components.from_voxels(voxels[inside], volume.shape, params.connectivity), thresholds.grow_hu,
+        volume, inside, thresholds.grow_hu,
         max_volume_mm3=params.candidate_max_mm3, max_extent_mm=params.candidate_max_extent_mm,
         min_persistence_hu=max(params.split_hu, params.split_sd * noise.sd), min_voxels=params.min_voxels,
-        connectivity=params.connectivity, noise_sd=noise.sd,
+        connectivity=params.connectivity, noise_sd=noise.sd, enhanced=noise.enhanced,
     )  # fmt: skip
     kept = kept_large(volume, tree.large, noise)
     size = large_enough(volume, tree.small, params)
@@ -164,6 +168,17 @@ def separate(
     return every.take(~is_noise)
 
 
+def _cut(floor: Components, body: CoarseMask | None, connectivity: int) -> tuple[Components, Components]:
+    """Components inside the body and outside, those that cross its outline cut there."""
+    if body is None:
+        return floor, Components.empty(floor.shape)
+    whole = body.covers(floor)
+    voxels = np.sort(floor.take(~whole).voxels)
+    within = body.at(voxels)
+    inner, outer = (Components.from_voxels(voxels[k], floor.shape, connectivity) for k in (within, ~within))
+    return Components.concatenate([floor.take(whole), inner], floor.shape), outer
+
+
 def _judge(
     volume: Volume,
     tree: Tree,
@@ -186,8 +201,9 @@ def _judge(
     # On the wall of a lumen HU falls to the lumen on one side, so such a candidate is compared with the lumen instead.
     lumen = tree.lumen_hu[small]
     on_wall = np.isfinite(lumen)
-    above_lumen = (peak >= lumen + max(params.plaque_hu, params.plaque_sd * noise.sd)) & (drop >= params.plaque_drop)
-    in_skeleton = tree.parent_mm3[small] > params.bone_min_mm3
+    fall = drop * (around.p95 - around.background_mean) / np.maximum(around.p95 - lumen, 1.0)
+    above_lumen = (peak >= lumen + max(params.plaque_hu, params.plaque_sd * noise.sd)) & (fall >= params.plaque_drop)
+    in_skeleton = tree.parent_mm3[small] > params.bone_min_mm3 * _thin(volume)
     bone = (in_skeleton & ~(drop >= params.bone_drop)) | (near300 > params.bone_near300) | (share > params.bone_share)
     bone &= ~on_wall
     given = given_bone(volume, anatomy, parts, drop, tree.parent[small], tree.large, params)
@@ -198,6 +214,9 @@ def _judge(
     even = around.background_sd <= params.even_sd * noise.sd
     alone = even & (drop >= params.alone_drop) & (peak >= around.background_mean + params.alone_sd * noise.sd)
     faint = noise.enhanced & (peak < params.enhanced_peak_hu) & ~alone
+    soft_edge = (drop < params.soft_edge_drop) | (
+        _is_fluid(volume, parts, tree.level[small], noise.sd, params) & (drop < params.fluid_drop)
+    )
     rules: dict[str, NDArray[np.bool_]] = {
         "noise": _is_noise(volume, parts, peak, around, thresholds, params),
         "metal": peak > params.metal_hu,
@@ -206,9 +225,30 @@ def _judge(
         "bone_adjacent": adjacent,
         "bone": bone,
         "chest_wall": in_layer & ~given.decides,
-        "contrast": np.where(on_wall, ~above_lumen, (drop < params.soft_edge_drop) | faint),
+        "contrast": np.where(on_wall, ~above_lumen, soft_edge | faint),
     }
     return np.select(list(rules.values()), list(rules), "").astype("U16"), drop, around.background_mean
+
+
+def _thin(volume: Volume) -> float:
+    """Factor of volumes that tell bone: a slab thinner than 15 mm holds a part of each bone only."""
+    return min(1.0, volume.shape[0] * volume.slice_distance / THIN_SCAN_MM)
+
+
+def _is_fluid(
+    volume: Volume, parts: Components, level: NDArray[np.float64], noise_sd: float, params: DetectionParams
+) -> NDArray[np.bool_]:
+    """Whether a candidate is a plateau of noise alone: contrast agent in a loop of bowel. (n,) bool.
+
+    The upper part of its values spreads like noise. The plateau must stand clear of the level at which the candidate
+    was taken: near it the level cuts the values, and faint calcification in noise looks the same.
+    """
+    values = parts.values(volume.array)
+    high, top = parts.quantile(values, 0.75), parts.quantile(values, 0.95)
+    large = parts.n_voxels * volume.voxel_volume_mm3 >= params.fluid_min_mm3
+    return np.asarray(
+        large & (top <= LUMEN_MOST_HU) & (top - level >= FLUID_CLEAR_SD * noise_sd) & (top - high <= EVEN_SD * noise_sd)
+    )
 
 
 def _place(
@@ -221,8 +261,8 @@ def _place(
     voxels = np.sort(every.voxels[every.values(volume.array) > BONE_LEVEL_HU])
     voxels = voxels[np.append(True, np.diff(voxels) > 0)] if len(voxels) else voxels  # pieces lie inside their parents
     dense = Components.from_voxels(voxels, volume.shape)
-    bone = dense.take(dense.n_voxels * volume.voxel_volume_mm3 >= BONE_SECTION_MM3)
-    return map_body(volume, body, bone).of(parts)
+    bone = dense.take(dense.n_voxels * volume.voxel_volume_mm3 >= BONE_SECTION_MM3 * _thin(volume))
+    return map_body(volume, body, bone, _thin(volume)).of(parts)
 
 
 def _is_noise(
@@ -242,7 +282,8 @@ def _is_noise(
     fails = np.asarray(peak < local)
     # Beside a lumen or fat the filter misleads, so it judges only faint candidates in noisy scans without contrast.
     if not noise.enhanced and noise.sd > params.noisy_sd:
-        faint = np.flatnonzero((peak < params.faint_hu) & ~fails)
+        clear = peak >= around.background_mean + params.clear_sd * np.fmax(noise.sd, around.background_sd)
+        faint = np.flatnonzero((peak < params.faint_hu) & ~fails & ~clear)
         background = np.where(np.isnan(around.background_mean), noise.mean, around.background_mean)[faint]
         fails[faint] = matched_snr(volume, parts.take(faint), background) < params.matched_snr
     return fails

@@ -30,6 +30,8 @@ class Surroundings:
     ----------
     background_mean, background_sd : ndarray
         Median and 1.4826 x MAD, HU, of tissue at 3 to 8 mm that belongs to no candidate.
+    p95 : ndarray
+        95th percentile of the component, HU.
     drop : ndarray
         How far HU falls within 3 mm: (P95 of the component - P75 of voxels up to 3 mm outside) / (P95 - background),
         1 for an isolated object, near 0 inside a larger bright structure.
@@ -39,6 +41,7 @@ class Surroundings:
 
     background_mean: NDArray[np.float64]
     background_sd: NDArray[np.float64]
+    p95: NDArray[np.float64]
     drop: NDArray[np.float64]
     near300: NDArray[np.float64]
 
@@ -80,7 +83,7 @@ def look_around(volume: Volume, components: Components, ceiling: float) -> Surro
         spread = 1.4826 * np.median(np.abs(shell - background))
         fall = (p95[k] - np.quantile(near, 0.75)) / max(p95[k] - background, 20.0)
         out[:, k] = background, spread, fall, (near > 300).mean()
-    return Surroundings(*out)
+    return Surroundings(out[0], out[1], p95, out[2], out[3])
 
 
 SMOOTH_MM = (0.8, 1.2, 1.2)

@@ -62,6 +62,7 @@ def _flags(foci: Foci) -> list[str]:
         "kept_bone_adjacent": found.reason == "bone_adjacent",
         "kept_chest_wall": found.reason == "chest_wall",
         "kept_skin": found.reason == "skin",
+        "near_metal": anatomy.near_metal(foci),
         "lobe_estimated": foci.located[2],
         "given": np.full(len(foci), foci.detection.given),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..anatomy import union
 from ..components import Components
@@ -13,6 +14,8 @@ from .registry import feature
 BONE_HU = 180.0
 BONE_MM3 = 5000.0
 """Without bone masks: structures excluded as bone that hold at least this volume above 180 HU."""
+METAL_HU, NEAR_METAL_MM = 1000.0, 15.0
+"""Voxels of an object excluded as metal that count as metal, and how far its streaks are expected."""
 
 
 @feature("organ", unit="", dtype="string", source="anatomy masks")
@@ -36,6 +39,16 @@ def bone_distance(f: Foci) -> Array:
     surface = f.packed.open_sides().any(axis=1)
     distance = Nearest(f.volume, bone).of(f.shape.coordinates[surface], f.shape.component[surface], len(f))
     return np.where(np.isfinite(distance), distance, np.nan)
+
+
+def near_metal(f: Foci) -> NDArray[np.bool_]:
+    """Which findings lie within 15 mm of metal: streaks may have changed their HU, or made them."""
+    left = f.detection.excluded
+    parts = left.components.take(left.reason == "metal")
+    voxels = np.sort(parts.voxels[parts.values(f.volume.array) > METAL_HU])
+    metal = union(Components.from_voxels(voxels, f.volume.shape))
+    near = Nearest(f.volume, metal).of(f.mask.coordinates, f.mask.component, len(f), NEAR_METAL_MM)
+    return np.asarray(near <= NEAR_METAL_MM)
 
 
 def _own_bone(f: Foci) -> Components:

@@ -16,20 +16,44 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imaging import Detection, DetectionParams, Volume, detect
-from imaging.synthetic import Arc, Ball, Rod, Shell, Thing, limb, render, table, torso
+from imaging import Components, DetectionParams, Volume, detect
+from imaging.synthetic import Arc, Ball, Rod, Shape, Shell, Thing, limb, render, table, torso
 from imaging.synthetic.anatomy import VISCERA_HU
 from imaging.synthetic.rendering import correlated_noise
 
 SLICES_MM = (0.7, 1.0, 1.5, 2.5, 3.0, 5.0)
 SLAB_MM = 60.0
 CLEAR = 7.5
-STEPS = {
-    "plain > 100 HU": DetectionParams(threshold_mode="fixed", separate=False),
-    "+ noise": DetectionParams(separate=False),
-    "+ body, bone, contrast (default)": DetectionParams(),
-}
+NEAR_BONE_MM = 3.0
+"""Plaque closer to bone is counted apart."""
+PLAIN = DetectionParams(threshold_mode="fixed", separate=False)
+NOISE = DetectionParams(separate=False)
+PLACE = ("outside_body", "skin")
+BONE = ("bone", "bone_adjacent", "chest_wall", "cartilage", "metal")
+
+
+def _steps(volume: Volume) -> dict[str, Components]:
+    """What would be reported after each step; what a later step takes out still counts."""
+    whole = detect(volume)
+    reason = whole.excluded.reason
+    place = np.isin(reason, PLACE)
+    bone = place | np.isin(reason, BONE)
+
+    def with_those(left: NDArray[np.bool_]) -> Components:
+        return Components.concatenate([whole.excluded.components.take(left), whole.components], volume.shape)
+
+    return {
+        "plain > 100 HU": detect(volume, PLAIN).components,
+        "+ noise": detect(volume, NOISE).components,
+        "+ body (large structures split)": with_those(~place),
+        "+ bone, chest wall, metal": with_those(~bone),
+        DEFAULT: whole.components,
+    }
+
+
+DEFAULT = "+ contrast (default)"
 
 
 @dataclass(frozen=True)
@@ -65,9 +89,9 @@ def make(rng: np.random.Generator, with_objects: bool = True) -> Scan:
             z = float(rng.uniform(-half / 2, half / 2))
             angle = float(rng.uniform(0, 2 * np.pi))
             towards = (np.cos(angle), np.sin(angle), 0.0)
-            wall = np.array([8 + 9.5 * towards[0]]), np.array([-8 + 9.5 * towards[1]]), np.array([z])
-            name = "plaque" if min(float(np.min(b.distance(*wall))) for b in bones) > 6 else "plaque near bone"
-            things.append(Thing(Arc((8.0, -8.0, z), 9.5, 1.3, 80.0, towards=towards), 900.0, name))
+            arc = Arc((8.0, -8.0, z), 9.5, 1.3, 80.0, towards=towards)
+            name = "plaque" if _gap(arc, bones) > NEAR_BONE_MM else "plaque near bone"
+            things.append(Thing(arc, 900.0, name))
     things = _apart(things)
     shape = (max(int(SLAB_MM / spacing[0]), 4), int(200 / spacing[1]), int(264 / spacing[2]))
     origin = (-132.0, -92.0, -(shape[0] - 1) / 2 * spacing[0])
@@ -76,13 +100,21 @@ def make(rng: np.random.Generator, with_objects: bool = True) -> Scan:
     return Scan(clean, empty, things, spacing[0], float(rng.uniform(8, 35)), enhanced)
 
 
+def _gap(shape: Shape, bones: Iterable[Shape]) -> float:
+    """Smallest distance of the points of a shape to bone, mm, to about half a millimetre."""
+    low, high = shape.bounds()
+    grid = [g.ravel() for g in np.meshgrid(*(np.arange(a, b, 0.5) for a, b in zip(low, high, strict=True)))]
+    own = [g[shape.distance(*grid) <= 0] for g in grid]
+    return min(float(np.min(bone.distance(*own))) for bone in bones)
+
+
 def _with_contrast(thing: Thing, lumen: float) -> Thing:
     aorta = thing.hu == 40.0
     hu = lumen if aorta else 100.0 if thing.hu in (58.0, 50.0, 32.0, VISCERA_HU) else thing.hu
     return Thing(thing.shape, hu, thing.name, thing.pattern)
 
 
-def _random_thing(rng: np.random.Generator, limits: tuple[float, float], bones: Iterable) -> Thing:  # type: ignore[type-arg]
+def _random_thing(rng: np.random.Generator, limits: tuple[float, float], bones: Iterable[Shape]) -> Thing:
     """A calcification at least 6 mm from bone, within an ellipse of the body."""
     for _ in range(500):
         angle, away = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform(0, 1))
@@ -117,9 +149,9 @@ def image(scan: Scan, rng: np.random.Generator) -> Volume:
     return scan.clean.replace(array=np.clip(noisy, -1024, 3071).round().astype(np.int16))
 
 
-def judge(scan: Scan, detection: Detection) -> tuple[list[tuple[str, float, bool]], int]:
+def judge(scan: Scan, found: Components) -> tuple[list[tuple[str, float, bool]], int]:
     """For each object its name, contrast to noise of its noiseless peak, whether it was found; and false findings."""
-    labels = detection.labels
+    labels = found.paint()
     added = scan.clean.array.astype(float) - scan.empty.array
     touched: set[int] = set()
     out = []
@@ -131,10 +163,10 @@ def judge(scan: Scan, detection: Detection) -> tuple[list[tuple[str, float, bool
             for a, b, n in zip(low, high, scan.clean.shape, strict=True)
         )
         part, near = labels[box], added[box] > 0.2 * added[box].max()
-        found = set(np.unique(part[near])) - {0}
+        hit = set(np.unique(part[near])) - {0}
         touched |= set(np.unique(part[added[box] > 5])) - {0}
-        out.append((thing.name, float(added[box].max() / scan.noise), bool(found)))
-    return out, len(detection) - len(touched)
+        out.append((thing.name, float(added[box].max() / scan.noise), bool(hit)))
+    return out, len(found) - len(touched)
 
 
 def main() -> None:
@@ -145,7 +177,6 @@ def main() -> None:
     parser.add_argument("--ablation", action="store_true", help="also the plain definition and the steps between")
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
-    steps = STEPS if options.ablation else {k: v for k, v in STEPS.items() if "default" in k}
     recall: dict[tuple[str, str], list[bool]] = defaultdict(list)
     false: dict[tuple[str, str], list[int]] = defaultdict(list)
     for _ in range(options.scans):
@@ -155,8 +186,9 @@ def main() -> None:
             "all", f"slice {scan.spacing_mm:g} mm", f"noise from {int(scan.noise // 9) * 9} HU",
             "enhanced" if scan.enhanced else "unenhanced",
         )  # fmt: skip
-        for step, params in steps.items():
-            objects, wrong = judge(scan, detect(volume, params))
+        steps = _steps(volume) if options.ablation else {DEFAULT: detect(volume).components}
+        for step, found in steps.items():
+            objects, wrong = judge(scan, found)
             for kind in kinds:
                 false[step, kind].append(wrong)
             for name, contrast, hit in objects:
@@ -166,20 +198,20 @@ def main() -> None:
                 recall[
                     step, f"{name}, clear" if clear else f"contrast to noise {int(contrast // 2.5) * 2.5:g}+"
                 ].append(hit)
-    for step in steps:
+    for step in dict.fromkeys(s for s, _ in false):
         print(f"\n{step}\n{'':28} objects  recall   scans  false/scan")
         for kind in sorted({k for s, k in [*recall, *false] if s == step}):
             hits, wrong = recall[step, kind], false[step, kind]
             rate = f"{np.mean(hits):7.3f}" if hits else "      -"
             per = f"{len(wrong):7d} {np.mean(wrong):11.2f}" if wrong else ""
             print(f"{kind:28} {len(hits):7d} {rate} {per}")
-    counts = defaultdict(list)
+    counts: dict[bool, list[int]] = defaultdict(list)
     for _ in range(options.noise_scans):
         scan = make(rng, with_objects=False)
         counts[scan.enhanced].append(len(detect(image(scan, rng))))
-    for enhanced, found in counts.items():
+    for enhanced, per_scan in counts.items():
         kind = "enhanced" if enhanced else "unenhanced"
-        print(f"noise alone, {kind}: {np.mean(found):.2f} findings a scan ({len(found)} scans)")
+        print(f"noise alone, {kind}: {np.mean(per_scan):.2f} findings a scan ({len(per_scan)} scans)")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from imaging import (
     EXCLUSION_REASONS,
+    Components,
     DetectionParams,
     GeometryError,
     UsageError,
@@ -20,7 +21,8 @@ from imaging import (
 )
 from imaging.body import body_mask
 from imaging.noise import estimate_noise
-from imaging.synthetic import Ball, Shell, Thing, render, table, torso
+from imaging.synthetic import Arc, Ball, Rod, Shell, Thing, render, table, torso
+from imaging.synthetic.anatomy import VISCERA_HU
 
 from ..data import SHARED_DATA, shared
 
@@ -249,11 +251,90 @@ def test_what_lies_on_the_skin_is_a_list_of_its_own():
     assert len(detect(volume, DetectionParams(keep=("skin",)))) == len(detection) + 1
 
 
-def test_bone_of_the_negative_scan_is_not_reported():
-    """STS_040 holds no calcification: what is found there is contrast in bowel loops, at most two of them."""
+def enhanced_trunk(lumen, towards, seed):
+    """A torso whose organs hold contrast agent, the aorta more of it, with plaque on one side of its wall."""
+    agent = {40.0: lumen, 58.0: 110.0, 50.0: 110.0, VISCERA_HU: 100.0}
+    body = [Thing(t.shape, agent.get(t.hu, t.hu), t.name) for t in torso((-19, 19))]
+    plaque = [Thing(Arc((8.0, -8.0, 0.0), 9.5, 1.3, 80.0, towards=towards), 900.0, "plaque")]
+    return render(
+        body, plaque, (30, 190, 260), (1.0, 1.0, 1.0), origin=(-130.0, -95.0, -14.5), psf_fwhm_mm=1.0, noise_sd=15.0,
+        seed=seed,
+    ).volume  # fmt: skip
+
+
+@pytest.mark.parametrize("lumen", [190.0, 250.0, 320.0])
+@pytest.mark.parametrize("towards", [(0.0, -1.0, 0.0), (1.0, 0.0, 0.0)], ids=["front", "left"])
+def test_plaque_on_the_wall_of_an_enhanced_aorta_is_found_and_the_aorta_is_not(lumen, towards):
+    detection = detect(enhanced_trunk(lumen, towards, seed=3))
+    assert "contrast_enhanced" in detection.flags
+    assert len(detection) == 1
+    expected = np.add((8.0, -8.0, 0.0), 9.5 * np.array(towards))
+    centre = detection.volume.to_world(detection.components.centroid[0])
+    assert np.linalg.norm(centre - expected) < 3
+
+
+def test_contrast_in_a_loop_of_bowel_is_no_calcification():
+    """A homogeneous loop with a blurred wall in fat; an equally bright ball with a sharp edge is kept."""
+    loop = Rod((-30.0, -36.0, 0.0), (14.0, -36.0, 0.0), 6.0)
+    fat = Thing(Ball((-8.0, -36.0, 0.0), 30.0), -90.0, "mesentery")
+    wall = Thing(Rod(loop.start, loop.end, 9.0), 40.0, "wall")
+    half = 17.25
+    body = [*torso((-half - 3, half + 3)), fat, wall, Thing(loop, 300.0, "contrast")]
+    ball = [Thing(Ball((30.0, -40.0, 0.0), 5.0), 300.0, "ball")]
+    scan = render(
+        body, ball, (12, 190, 260), (3.0, 1.0, 1.0), origin=(-130.0, -95.0, -16.5), psf_fwhm_mm=2.5, noise_sd=20.0
+    ).volume
+    detection = detect(scan)
+    assert np.allclose(scan.to_world(detection.components.centroid), [(30.0, -40.0, 0.0)], atol=1.0)
+
+
+@pytest.mark.parametrize("slices", [1, 24])
+def test_ribs_beside_the_lung_are_chest_wall_and_plaque_inside_the_thorax_is_found(slices):
+    half = (slices - 1) / 2 * 1.5
+    chest = torso((-half - 3, half + 3), lungs=True)
+    plaque = [Thing(Ball((15.0, -20.0, 0.0), 4.0), 700.0, "node")]
+    shape, origin = (slices, 190, 260), (-130.0, -95.0, -half)
+    volume = render(chest, plaque, shape, (1.5, 1.0, 1.0), origin=origin, psf_fwhm_mm=1.0, noise_sd=12.0).volume
+    detection = detect(volume)
+    # In one slice a rib is no large structure: only its place tells it.
+    assert ("chest_wall" in detection.excluded.reason) == (slices == 1)
+    assert np.allclose(volume.to_world(detection.components.centroid), [(15.0, -20.0, 0.0)], atol=1.5)
+
+
+def test_a_body_mask_covers_what_lies_in_it_voxel_by_voxel(scene):
+    volume, _ = scene
+    body = body_mask(volume)
+    parts = Components.from_mask(np.random.default_rng(0).random(volume.shape) < 0.2, 6)
+    inside = parts.total(body.at(parts.voxels)) / parts.n_voxels
+    assert ((inside > 0) & (inside < 1)).any()
+    assert np.array_equal(body.covers(parts), inside == 1)
+
+
+def test_findings_beside_metal_are_flagged():
+    things = [
+        Thing(Ball((20.0, -36.0, 0.0), 3.0), 3000.0, "clip"),
+        Thing(Ball((20.0, -24.0, 0.0), 2.5), 700.0, "near"),
+        Thing(Ball((-30.0, -30.0, 0.0), 2.5), 700.0, "far"),
+    ]
+    detection = detect(trunk(things))
+    flags = measure(detection)["flags"].to_list()
+    assert list(detection.excluded.reason).count("metal") == 1
+    _, near, far = found_at(detection, things)
+    assert "near_metal" in flags[near - 1]
+    assert "near_metal" not in flags[far - 1]
+
+
+def test_bone_and_bowel_contrast_of_the_negative_scan_are_not_reported():
+    """STS_040 holds no calcification."""
     (series,) = (s for s in find_series(shared("ct/sts/STS_040")).series)
-    detection = detect(read_volume(series))
-    assert len(detection) <= 2
+    assert len(detect(read_volume(series))) == 0
+
+
+def test_single_slices_of_a_chest_show_plaque_and_no_ribs():
+    """Two slices with a calcified aorta: every rib is in the chest wall."""
+    series = [s for s in find_series(shared("ct/nysbu_slices")).series if s.problem is None]
+    counts = sorted(len(detect(read_volume(s))) for s in series)
+    assert counts[:2] <= [1, 3]
 
 
 def test_enhanced_abdomen_without_calcification():

@@ -1,7 +1,8 @@
 """calcimap's library: find, measure, name and classify calcifications on CT.
 
 Arrays are (slice, row, column); positions are patient LPS in mm; CT is in HU. Stages are functions between frozen
-values: ``find_series -> read_volume -> detect -> measure -> score -> group -> name_patterns -> classify``. Research use only.
+values: ``find_series -> read_volume -> detect -> measure -> score -> group -> name_patterns -> classify``.
+Research use only.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ _HOME = {
     "Anatomy": "anatomy",
     "NOTICE": "classification", "Classifier": "classification", "classify": "classification",
     "decoders": "reading.codecs",
-    "BURDEN": "columns", "EXCLUDED": "columns", "FINDINGS": "columns", "GROUPS": "columns", "Column": "columns", "conform": "columns",
+    "BURDEN": "columns", "EXCLUDED": "columns",
+    "FINDINGS": "columns", "GROUPS": "columns", "Column": "columns", "conform": "columns",
     "Components": "components",
     "Detection": "detection", "detect": "detection",
     "find_series": "reading.discover",

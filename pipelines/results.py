@@ -137,7 +137,7 @@ SCANS: dict[str, Column] = {
         Column("n_too_small", "Int64", "", "components below the minimum size", "DetectionParams"),
         Column("n_noise", "Int64", "", "components that fail the noise test", "DetectionParams"),
         Column("total_volume_mm3", "float64", "mm3", "sum of volume_mm3 over the findings", "calcimap"),
-        Column("score_definition", "string", "", "calcium score with its parameters, or why there is none", "ScoreParams"),
+        Column("score_definition", "string", "", "calcium score in use, or why there is none", "ScoreParams"),
         Column("score_refused", "string", "", "code of the reason why calcium is not scored", "imaging.scores"),
         Column("mass_factor_mg_per_cm3_per_hu", "float64", "mg/cm3/HU", "calibration of calcium mass", "ScoreParams"),
         Column("n_slices", "Int64", "", "slices", "array"),

@@ -1,15 +1,15 @@
 """Calcium scores: named definitions of the Agatston score, volume, density and mass, for each finding and each scan.
 
-`definitions` holds what can be added; `lesions` and `mass` compute; `table` is the stage, `burden` the totals.
+`definitions` holds what can be added; `lesions` and `mass` compute; `table` is the stage, `totals` the burden.
 """
 
 from __future__ import annotations
 
-from .burden import BURDEN_COLUMNS, burden
 from .definitions import SCORES, ScoreDefinition
 from .mass import Calibration
 from .params import ScoreParams
 from .table import REFUSALS, SCORE_COLUMNS, Scoring, score, scoring_of
+from .totals import BURDEN_COLUMNS, burden
 
 __all__ = [
     "BURDEN_COLUMNS",

@@ -166,8 +166,8 @@ for _entry in (
     ScoreDefinition(
         "kv_adapted",
         "Threshold and weights that move with the tube voltage; otherwise as the literature.",
-        "limits of CalciumScoring.jl (MIT) at 70, 80, 100 and 135 kV, taken as inclusive; no table for 90, 110, 130 or 140 kV "
-        f"was found, so none is given; connectivity and 1 mm2 rule from {FQM_ANALYSIS}",
+        "limits of CalciumScoring.jl (MIT) at 70, 80, 100 and 135 kV, taken as inclusive; none was found "
+        f"for 90, 110, 130 or 140 kV, so none is given; connectivity and 1 mm2 rule from {FQM_ANALYSIS}",
         {
             70: (207.0, 318.0, 477.0, 636.0),
             80: (177.0, 271.0, 408.0, 544.0),

@@ -131,4 +131,5 @@ def weighted_area(
     """
     weight = np.searchsorted(limits, lesions.peak, side="right")
     area = lesions.n_pixels * pixel_area_mm2(volume) * volume.slice_distance / STANDARD_INCREMENT_MM
-    return np.bincount(lesions.finding, area * weight, n), np.bincount(lesions.finding, area, n)
+    sums = [np.bincount(lesions.finding, values, n).astype(float) for values in (area * weight, area)]
+    return sums[0], sums[1]

@@ -26,27 +26,19 @@ REFUSALS: dict[str, str] = {
 }
 """Why a scan has no scores: the code in ``scans.score_refused`` and flags, and the text on its rows."""
 
+_AGATSTON = "Agatston et al. 1990"
+_JL = "CalciumScoring.jl"
 SCORE_COLUMNS: dict[str, tuple[str, str, str, str]] = {
-    "agatston": (
-        "float64", "1", "Agatston score; missing where the organ is known and neither heart nor aorta, and on scans "
-        "that are not scored (contrast, tube voltage): agatston_definition says why", "Agatston et al. 1990"),
-    "agatston_definition": ("string", "", "definition of the scores with its parameters, or why there is none",
-                            "imaging.SCORES"),
-    "mass_mg": ("float64", "mg", "calibration factor x sum of HU x voxel volume from the threshold on; missing without "
-                "calibration", "McCollough et al. 2007"),
-    "weighted_area_score": ("float64", "1", "sum over slice-lesions of area (mm2) x weight x increment / 3 mm, in any "
-                            "organ: no reference values outside heart and aorta", "Agatston et al. 1990"),
-    "volume_score_mm3": ("float64", "mm3", "voxels of the slice-lesions x voxel volume, without interpolation",
-                         "Callister et al. 1998, not interpolated"),
-    "density_score": ("float64", "1", "weighted area / area of the slice-lesions, 1 to 4; missing where the score is 0",
-                      "Criqui et al. 2014"),
+    "agatston": ("float64", "1", "Agatston score; missing in organs other than heart and aorta", _AGATSTON),
+    "agatston_definition": ("string", "", "definition of the scores in use, or why there is none", "imaging.SCORES"),
+    "mass_mg": ("float64", "mg", "calibration x sum of HU x voxel volume, scored voxels", "McCollough et al. 2007"),
+    "weighted_area_score": ("float64", "1", "sum of area (mm2) x weight x increment / 3 mm, in any organ", _AGATSTON),
+    "volume_score_mm3": ("float64", "mm3", "volume of the scored voxels, not interpolated", "Callister et al. 1998"),
+    "density_score": ("float64", "1", "weighted area / area, from 1 to 4; missing where 0", "Criqui et al. 2014"),
     "score_threshold_hu": ("float64", "HU", "voxels from it on are scored", "imaging.SCORES"),
-    "integrated_hu_mm3": ("float64", "HU mm3", "HU above the background summed over finding and blurred edge (2 mm); "
-                          "needs no calibration", "CalciumScoring.jl, integrated method"),
-    "mass_integrated_mg": ("float64", "mg", "calibration factor x integrated_hu_mm3: keeps what partial volume moved to "
-                           "the edge", "CalciumScoring.jl, integrated method"),
-    "mass_volume_fraction_mg": ("float64", "mg", "the same with no voxel above the finding's 95th percentile: volume "
-                                "fractions of at most 1", "CalciumScoring.jl, volume fraction method"),
+    "integrated_hu_mm3": ("float64", "HU mm3", "HU above background, summed over finding and edge within 2 mm", _JL),
+    "mass_integrated_mg": ("float64", "mg", "calibration x integrated_hu_mm3: keeps what blur moved to the edge", _JL),
+    "mass_volume_fraction_mg": ("float64", "mg", "the same, no voxel above the finding's 95th percentile", _JL),
 }  # fmt: skip
 """Columns that `score` fills: dtype, unit, definition, source."""
 
@@ -157,8 +149,10 @@ def score(
         name: np.full(n, np.nan) for name, (dtype, *_) in SCORE_COLUMNS.items() if dtype == "float64"
     }
     factor = params.mass_factor_mg_per_cm3_per_hu
-    per_hu_mm3 = (calibration.factor_mg_per_cm3_per_hu if calibration else np.nan if factor is None else factor) / 1000
-    organ = findings["organ"].to_numpy(dtype=object, na_value=None)
+    if calibration is not None:
+        factor = calibration.factor_mg_per_cm3_per_hu
+    per_hu_mm3 = np.nan if factor is None else factor / 1000  # mg per HU and mm3
+    organ = [None if pd.isna(o) else str(o) for o in findings["organ"]]
     outside = np.array([o is not None and not is_heart(o) for o in organ], bool)
     cut = np.zeros(n, bool)
     if scoring.limits is not None:
@@ -199,8 +193,8 @@ def _threshold_volume(detection: Detection, scoring: Scoring, per_hu_mm3: float)
     lesions = slice_lesions(detection.volume, scored_voxels(detection, scoring.volume_hu), scoring.definition)
     n, cubic = len(detection), detection.volume.voxel_volume_mm3
     return {
-        "volume_score_mm3": np.bincount(lesions.finding, lesions.n_pixels, n) * cubic,
-        "mass_mg": np.bincount(lesions.finding, lesions.total, n) * cubic * per_hu_mm3,
+        "volume_score_mm3": np.asarray(np.bincount(lesions.finding, lesions.n_pixels, n) * cubic, float),
+        "mass_mg": np.asarray(np.bincount(lesions.finding, lesions.total, n) * cubic * per_hu_mm3, float),
     }
 
 

@@ -19,7 +19,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(study: StudyResult) -> None:
-    """``findings.csv``, ``scans.csv`` and ``burden.csv``; text that a spreadsheet would run gets a leading apostrophe."""
+    """Findings, scans and burden as CSV; text that a spreadsheet would run gets a leading apostrophe."""
     for name in ("findings", "scans", "burden"):
         neutral(getattr(study, name)).to_csv(study.out / f"{name}.csv", index=False, lineterminator="\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -48,10 +49,10 @@ def burden(findings: pd.DataFrame, scans: pd.DataFrame) -> pd.DataFrame:
         organs = own["organ"].fillna(UNKNOWN)
         rows += [_total(scan, str(organ), own[organs == organ]) for organ in sorted(organs.unique())]
     names = {"scan_id": "string"} | {name: dtype for name, (dtype, *_) in BURDEN_COLUMNS.items()}
-    return pd.DataFrame({n: pd.Series([r[n] for r in rows], dtype=d) for n, d in names.items()})  # type: ignore[call-overload]  # dtype is a name
+    return pd.DataFrame({n: pd.Series([r[n] for r in rows], dtype=d) for n, d in names.items()})
 
 
-def _total(scan: dict[str, Any], organ: str, own: pd.DataFrame) -> dict[str, Any]:
+def _total(scan: Mapping[Any, Any], organ: str, own: pd.DataFrame) -> dict[str, Any]:
     refused = not pd.isna(scan["score_refused"])
     calibrated = not pd.isna(scan["mass_factor_mg_per_cm3_per_hu"])
     weighted = own["weighted_area_score"]

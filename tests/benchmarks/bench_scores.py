@@ -2,9 +2,10 @@
 
     python tests/benchmarks/bench_scores.py FOLDER_OF_THE_QRM_SCAN
 
-Published: the FQM rows of this very scan (van Praagh et al. 2021; MolloiLab/CAC-stanford-data, MIT). True: size and density
-of the hydroxyapatite cylinders. Printed: each row, the root-mean-square error of three kinds of mass against the true mass of
-the large and medium inserts, and the sum of every definition's score with whole and with halved slices.
+Published: the FQM rows of this very scan (van Praagh et al. 2021; MolloiLab/CAC-stanford-data, MIT). True: size and
+density of the hydroxyapatite cylinders. Printed: each row (published, ours), the root-mean-square error of three kinds
+of mass against the true mass of the large and medium inserts, and the sum of every definition's score with whole and
+with halved slices.
 """
 
 from __future__ import annotations

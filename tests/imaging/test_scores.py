@@ -1,6 +1,7 @@
 """Calcium scores: by hand, at every boundary, against an independent implementation, and whatever the slices are."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -402,3 +403,16 @@ def test_every_definition_has_a_source():
         assert len(entry.source) > 20
         if entry.name in ("ge", "siemens", "philips", "canon"):
             assert "not from the vendor" in entry.source
+
+
+def test_the_documentation_has_the_tables_of_the_registry():
+    lines = (Path(__file__).parents[2] / "docs" / "scores.md").read_text(encoding="utf-8").splitlines()
+    told = {line.split("`")[1]: [c.strip() for c in line.split("|")] for line in lines if line.startswith("| `")}
+    assert set(NAMES) < set(told)
+    for entry in SCORES:
+        _, _, connected, size, at_120, at_100, other, _ = told[entry.name]
+        limits = {kvp: "/".join(f"{v:g}" for v in values) for kvp, values in entry.limits_hu.items()}
+        assert (connected, size) == (str(entry.connectivity), entry.size_rule)
+        assert (at_120, at_100) == (limits.pop(120), limits.pop(100))
+        assert all(f"{kvp:g} kV {text}" in other for kvp, text in limits.items())
+        assert all(f"from {hu:g} HU, at {kvp:g} kV" in other for kvp, hu in entry.volume_hu.items())

@@ -13,6 +13,8 @@ from ..volume import Volume, as_mask
 
 HALO_MM = 2.0
 """The blurred edge of a finding lies within this distance of its mask, and at least one voxel around it."""
+ROUNDING = 1e-9
+"""Relative; forgives the rounding of that distance."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ def _with_edge(detection: Detection) -> tuple[NDArray[np.int64], NDArray[np.int6
     volume, mask = detection.volume, detection.components
     used = detection.thresholds
     ceiling = np.inf if used is None else used.grow_hu
-    margin = np.array([max(1, int(HALO_MM / step)) for step in volume.spacing])
+    # Steps longer than 2 mm / sqrt(3) count as that, so that all 26 neighbours of a voxel are within reach.
+    steps = np.minimum(volume.spacing, HALO_MM / np.sqrt(3))
+    margin = (HALO_MM / steps).astype(int)
     index, owner, distance = [mask.voxels], [mask.component.astype(np.int64)], [np.zeros(len(mask.voxels))]
     for k, box in enumerate(mask.box):  # findings only, each on its own crop
         low = np.maximum(box[:, 0] - margin, 0)
@@ -130,9 +134,8 @@ def _with_edge(detection: Detection) -> tuple[NDArray[np.int64], NDArray[np.int6
         crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         inside = np.zeros(high - low, bool)
         inside[tuple((mask.coordinates[slice(*mask.voxel_offsets[k : k + 2])] - low).T)] = True
-        away = ndimage.distance_transform_edt(~inside, sampling=volume.spacing)
-        edge = (away <= HALO_MM) | ndimage.binary_dilation(inside, np.ones((3, 3, 3)))
-        edge &= ~inside & (volume.array[crop] <= ceiling)
+        away = ndimage.distance_transform_edt(~inside, sampling=steps)
+        edge = ~inside & (away <= HALO_MM * (1 + ROUNDING)) & (volume.array[crop] <= ceiling)
         if volume.valid is not None:
             edge &= volume.valid[crop]
         index.append(np.ravel_multi_index(tuple(np.argwhere(edge).T + low[:, None]), volume.shape))

@@ -41,6 +41,7 @@ FLAGS: dict[str, str] = {
     "not_scored": "calcium scores are missing: contrast-enhanced, no limits for the tube voltage, or no HU",
     "score_enhanced": "calcium scores of a contrast-enhanced scan, computed on request: not comparable with others",
     "score_kvp_assumed": "the header tells no tube voltage; calcium scores take it as 120 kV",
+    "score_grown": "mask taken above the threshold of the score, which reaches 2 mm beyond it in its slices only",
     "score_cut": "split off a larger structure above the score's threshold: calcium scores are lower bounds",
     "near_metal": "within 15 mm of metal: streaks may change HU",
     "kept_bone_adjacent": "from the list of bone-adjacent candidates, kept on request",

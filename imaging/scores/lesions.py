@@ -26,11 +26,14 @@ class Scored:
         Flat index, and number of the finding from 0; each voxel once.
     cut : (n,) ndarray of bool
         Findings split off a larger structure above the threshold: their score is a lower bound.
+    grown : (n,) ndarray of bool
+        Other findings whose mask was taken above the threshold: slices that it does not reach are not counted.
     """
 
     voxels: NDArray[np.int64]
     finding: NDArray[np.int64]
     cut: NDArray[np.bool_]
+    grown: NDArray[np.bool_]
 
 
 def scored_voxels(detection: Detection, threshold: float) -> Scored:
@@ -45,14 +48,15 @@ def scored_voxels(detection: Detection, threshold: float) -> Scored:
     volume, mask, found = detection.volume, detection.components, detection.found
     own = mask.values(volume.array) >= threshold
     index, component = [mask.voxels[own]], [mask.component[own].astype(np.int64)]
-    above = np.zeros(len(mask), bool) if detection.given else found.level > threshold
+    # A mask holds what exceeds its level, a score what reaches its threshold: at equal values the mask lacks some.
+    above = np.zeros(len(mask), bool) if detection.given else found.level >= threshold
     for k in np.flatnonzero(above & ~found.split):
         grown = _grow_in_slices(volume, mask, int(k), threshold)
         index.append(grown)
         component.append(np.full(len(grown), k))
     voxels, owner = np.concatenate(index), np.concatenate(component)
     _, first = np.unique(voxels, return_index=True)  # masks come first, so no growth takes another finding's voxel
-    return Scored(voxels[first], owner[first], above & found.split)
+    return Scored(voxels[first], owner[first], above & found.split, (found.level > threshold) & ~found.split)
 
 
 def _grow_in_slices(volume: Volume, mask: Components, k: int, threshold: float) -> NDArray[np.int64]:

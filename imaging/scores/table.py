@@ -154,10 +154,10 @@ def score(
     per_hu_mm3 = np.nan if factor is None else factor / 1000  # mg per HU and mm3
     organ = [None if pd.isna(o) else str(o) for o in findings["organ"]]
     outside = np.array([o is not None and not is_heart(o) for o in organ], bool)
-    cut = np.zeros(n, bool)
+    cut = grown = np.zeros(n, bool)
     if scoring.limits is not None:
         scored = scored_voxels(detection, scoring.limits[0])
-        cut = scored.cut
+        cut, grown = scored.cut, scored.grown
         lesions = slice_lesions(detection.volume, scored, scoring.definition)
         weighted, area = weighted_area(detection.volume, lesions, scoring.limits, n)
         columns["weighted_area_score"] = weighted
@@ -171,7 +171,10 @@ def score(
         table[name] = pd.Series(values, dtype="float64", index=table.index)
     texts = [_text(scoring, o, away) for o, away in zip(organ, outside, strict=True)]
     table["agatston_definition"] = pd.Series(texts, dtype="string", index=table.index)
-    codes = [(*scoring.flags, *(("score_cut",) if c else ())) for c in cut]
+    codes = [
+        (*scoring.flags, *(code for code, holds in (("score_cut", c), ("score_grown", g)) if holds))
+        for c, g in zip(cut, grown, strict=True)
+    ]
     old = findings["flags"].fillna("") if "flags" in findings else pd.Series([""] * n, index=table.index)
     joined = [join(*(f for f in o.split(";") if f), *new) for o, new in zip(old, codes, strict=True)]
     table["flags"] = pd.Series(joined, dtype="string", index=table.index)

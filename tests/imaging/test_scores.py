@@ -203,6 +203,7 @@ def test_halved_slices_change_nothing_where_the_score_reaches_beyond_the_mask(de
         assert len(detection) == 1
         found.append(score(measure(detection), detection, ScoreParams(definition)).iloc[0])
     assert found[0]["volume_score_mm3"] >= 2 * 81 * 0.25 * 3  # the rim counts
+    assert "score_grown" in found[0]["flags"]
     assert found[0]["volume_score_mm3"] > 1.5 * found[0]["volume_mm3"]
     for name in ("weighted_area_score", "volume_score_mm3"):
         assert found[1][name] == pytest.approx(found[0][name])
@@ -217,6 +218,17 @@ def test_no_growth_into_another_finding_or_another_slice_or_beyond_2_mm():
     table = score(measure(detection), detection, ScoreParams("siemens"))
     pixels = table["volume_score_mm3"] / (0.25 * 3)
     assert pixels.to_list() == pytest.approx([36 + 4, 36 + 4])  # 4 of the bridge; 4 pixels of 0.5 mm to the right
+
+
+@pytest.mark.parametrize("level", [100, 129, 130])
+def test_a_mask_from_the_threshold_itself_or_below_counts_the_same(level):
+    array = flat(130, slices=2)
+    array[1:3, 5, 6] = 450  # a mask of what exceeds 130 HU holds this voxel alone
+    params = DetectionParams(threshold_mode="fixed", threshold_hu=level, separate=False, min_voxels=1, min_volume_mm3=0)
+    detection = detect(ct(array), params)
+    row = score(measure(detection), detection).iloc[0]
+    assert row["weighted_area_score"] == pytest.approx(2 * 2.25 * 4)
+    assert "score_grown" not in row["flags"]
 
 
 def test_what_is_split_off_a_larger_structure_is_a_lower_bound():

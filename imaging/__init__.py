@@ -1,7 +1,8 @@
 """calcimap's library: find, measure, name and classify calcifications on CT.
 
 Arrays are (slice, row, column); positions are patient LPS in mm; CT is in HU. Stages are functions between frozen
-values: ``find_series -> read_volume -> detect -> measure -> group -> name_patterns -> classify``. Research use only.
+values: ``find_series -> read_volume -> detect -> measure -> score -> group -> name_patterns -> classify``.
+Research use only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .anatomy import Anatomy
     from .classification import NOTICE, Classifier, classify
-    from .columns import EXCLUDED, FINDINGS, GROUPS, Column, conform
+    from .columns import BURDEN, EXCLUDED, FINDINGS, GROUPS, Column, conform
     from .components import Components
     from .detection import Detection, detect
     from .errors import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .reading.masks import read_mask
     from .reading.params import ReadParams
     from .reading.read import read_volume
+    from .scores import SCORES, Calibration, ScoreDefinition, ScoreParams, Scoring, burden, score, scoring_of
     from .separate import EXCLUSION_REASONS
     from .series import FACTS, Found, Region, Series
     from .volume import Volume
@@ -49,7 +51,8 @@ _HOME = {
     "Anatomy": "anatomy",
     "NOTICE": "classification", "Classifier": "classification", "classify": "classification",
     "decoders": "reading.codecs",
-    "EXCLUDED": "columns", "FINDINGS": "columns", "GROUPS": "columns", "Column": "columns", "conform": "columns",
+    "BURDEN": "columns", "EXCLUDED": "columns",
+    "FINDINGS": "columns", "GROUPS": "columns", "Column": "columns", "conform": "columns",
     "Components": "components",
     "Detection": "detection", "detect": "detection",
     "find_series": "reading.discover",
@@ -66,12 +69,15 @@ _HOME = {
     "RULES": "patterns", "VOCABULARY": "patterns", "Rule": "patterns", "name_patterns": "patterns",
     "ReadParams": "reading.params",
     "read_volume": "reading.read",
+    "SCORES": "scores", "Calibration": "scores", "ScoreDefinition": "scores", "ScoreParams": "scores",
+    "Scoring": "scores", "burden": "scores", "score": "scores", "scoring_of": "scores",
     "EXCLUSION_REASONS": "separate",
     "FACTS": "series", "Found": "series", "Region": "series", "Series": "series",
     "Volume": "volume",
 }  # fmt: skip
 
 __all__ = [
+    "BURDEN",
     "EXCLUDED",
     "EXCLUSION_REASONS",
     "FACTS",
@@ -82,9 +88,11 @@ __all__ = [
     "NOTICE",
     "REASONS",
     "RULES",
+    "SCORES",
     "VOCABULARY",
     "Anatomy",
     "CalcimapError",
+    "Calibration",
     "Classifier",
     "CodecError",
     "Column",
@@ -100,12 +108,16 @@ __all__ = [
     "RefusedError",
     "Region",
     "Rule",
+    "ScoreDefinition",
+    "ScoreParams",
+    "Scoring",
     "Series",
     "TruncatedError",
     "UsageError",
     "ValuesError",
     "Volume",
     "axis_letters",
+    "burden",
     "classify",
     "conform",
     "decoders",
@@ -119,6 +131,8 @@ __all__ = [
     "read_anatomy",
     "read_mask",
     "read_volume",
+    "score",
+    "scoring_of",
     "summarize_groups",
 ]
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .features import FEATURES
 from .groups import GROUP_COLUMNS
+from .scores import BURDEN_COLUMNS, SCORE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,7 @@ _OTHER = (
     Column("scan_id", "string", "", "series: a salted hash, the same for the same input", "calcimap"),
     Column("finding_id", "Int64", "", "finding within its scan; its value in labels.nii.gz", "calcimap"),
     Column("modality", "string", "", "CT or US", "DICOM Modality (0008,0060)"),
-    Column("agatston", "float64", "1", f"calcium score; {_LATER}", "Agatston et al. 1990"),
-    Column("agatston_definition", "string", "", f"definition of the score; {_LATER}", "calcimap"),
-    Column("mass_mg", "float64", "mg", f"calcium mass, only with a calibration; {_LATER}", "McCollough et al. 2007"),
+    *(Column(name, *rest) for name, rest in SCORE_COLUMNS.items()),
     Column("group_id", "Int64", "", "group: findings within 10 mm, surface to surface", "calcimap"),
     Column("group_size", "Int64", "", "findings in the group", "calcimap"),
     Column("nearest_neighbour_mm", "float64", "mm", "to the nearest other finding, surface to surface", "calcimap"),
@@ -96,6 +95,13 @@ GROUPS: dict[str, Column] = {"scan_id": FINDINGS["scan_id"]} | {
     name: Column(name, dtype, unit, definition, "calcimap") for name, (dtype, unit, definition) in GROUP_COLUMNS.items()
 }
 """Columns of groups."""
+
+
+BURDEN: dict[str, Column] = {"scan_id": FINDINGS["scan_id"]} | {
+    name: Column(name, dtype, unit, definition, "calcimap")
+    for name, (dtype, unit, definition) in BURDEN_COLUMNS.items()
+}
+"""Columns of burden."""
 
 
 def conform(table: pd.DataFrame, columns: dict[str, Column]) -> pd.DataFrame:

@@ -47,6 +47,11 @@ def is_cartilage(name: str) -> bool:
     return {"cartilage", "cartilages"} & words(name) != set() and words(name) >= _set("cartilage")
 
 
+def is_heart(name: str) -> bool:
+    """Whether a mask of this name is the heart, a part of it, a coronary artery, or the aorta."""
+    return bool(words(name) & _set("heart")) and not words(name) & _set("not_heart")
+
+
 def is_patient(name: str) -> bool:
     """Whether a mask of this name is the whole patient."""
     return bool(words(name) & _set("patient"))

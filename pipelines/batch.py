@@ -281,7 +281,7 @@ def load_study(out: Path) -> StudyResult:
     if not (out / RUN).is_file():
         raise UsageError("not an output folder of calcimap (no run.json)", out)
     try:
-        tables = {name: pd.read_parquet(out / f"{name}.parquet") for name in SCHEMAS}
+        tables = {name: pd.read_parquet(out / f"{name}.parquet") for name in SCHEMAS if name != "burden"}
     except OSError:
         raise UsageError("the output folder holds no Parquet tables; run with --formats parquet", out) from None
     return StudyResult(out, **{name: conform(t, SCHEMAS[name]) for name, t in tables.items()}, ignored={})

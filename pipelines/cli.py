@@ -153,6 +153,19 @@ def patterns() -> None:
 
 
 @app.command()
+def scores() -> None:
+    """List the definitions of the calcium score: parameters by tube voltage, source."""
+    from imaging import SCORES
+
+    for s in SCORES:
+        print(f"{s.name}: {s.definition}\n    {s.connectivity}-connected in the slice, {s.size_rule}")
+        for kvp, limits in sorted(s.limits_hu.items()):
+            own = f"; volume and mass from {s.volume_hu[kvp]:g} HU" if kvp in s.volume_hu else ""
+            print(f"    {kvp:g} kV: weights 1/2/3/4 from {'/'.join(f'{v:g}' for v in limits)} HU{own}")
+        print(f"    {s.source}")
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="output folder of a run")]) -> None:
     """Write DIR/report.html again from the tables and pictures there."""
     from .batch import load_study

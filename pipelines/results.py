@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imaging import FACTS, CalcimapError, Column, Detection, Volume
+from imaging import BURDEN, FACTS, CalcimapError, Column, Detection, Volume, burden, conform
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,11 @@ class ScanResult:
     def labels(self) -> NDArray[np.int32]:
         """Label image, (slices, rows, columns): finding_id per voxel, 0 elsewhere."""
         return self.detection.labels
+
+    @property
+    def burden(self) -> pd.DataFrame:
+        """Totals of calcium scores, by organ: columns of `imaging.BURDEN`."""
+        return conform(burden(self.findings, conform(pd.DataFrame([dict(self.record)]), SCANS)), BURDEN)
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,11 @@ class StudyResult:
     ignored: Mapping[Path, str]
 
     @property
+    def burden(self) -> pd.DataFrame:
+        """Totals of calcium scores, by scan and organ: columns of `imaging.BURDEN`."""
+        return conform(burden(self.findings, self.scans), BURDEN)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Series by status."""
         status = self.scans["status"].value_counts()
@@ -127,6 +137,9 @@ SCANS: dict[str, Column] = {
         Column("n_too_small", "Int64", "", "components below the minimum size", "DetectionParams"),
         Column("n_noise", "Int64", "", "components that fail the noise test", "DetectionParams"),
         Column("total_volume_mm3", "float64", "mm3", "sum of volume_mm3 over the findings", "calcimap"),
+        Column("score_definition", "string", "", "calcium score in use, or why there is none", "ScoreParams"),
+        Column("score_refused", "string", "", "code of the reason why calcium is not scored", "imaging.scores"),
+        Column("mass_factor_mg_per_cm3_per_hu", "float64", "mg/cm3/HU", "calibration of calcium mass", "ScoreParams"),
         Column("n_slices", "Int64", "", "slices", "array"),
         Column("n_rows", "Int64", "", "rows", "array"),
         Column("n_columns", "Int64", "", "columns", "array"),

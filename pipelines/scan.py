@@ -14,6 +14,7 @@ from imaging import (
     GROUPS,
     Anatomy,
     Detection,
+    ScoreParams,
     Volume,
     classify,
     conform,
@@ -22,6 +23,8 @@ from imaging import (
     group,
     measure,
     name_patterns,
+    score,
+    scoring_of,
     summarize_groups,
 )
 
@@ -59,18 +62,21 @@ def analyze(
     config = config or Config()
     detection = detect(volume, config.detection, roi=roi, anatomy=anatomy)
     findings = measure(detection)
+    findings = score(findings, detection, config.scores)
     findings = group(findings, detection)
     findings = name_patterns(findings)
     findings = classify(findings)
-    return pack(detection, findings, scan_id)
+    return pack(detection, findings, scan_id, config.scores)
 
 
-def pack(detection: Detection, findings: pd.DataFrame, scan_id: str = "") -> ScanResult:
+def pack(
+    detection: Detection, findings: pd.DataFrame, scan_id: str = "", scores: ScoreParams | None = None
+) -> ScanResult:
     """Findings of a detection with the tables that go with them, every column present and typed."""
     groups = conform(summarize_groups(findings, detection).assign(scan_id=scan_id), GROUPS)
     excluded = conform(describe_excluded(detection).assign(scan_id=scan_id), EXCLUDED)
     findings = conform(findings.assign(scan_id=scan_id), FINDINGS)
-    record = _record(detection, scan_id, findings, excluded, groups)
+    record = _record(detection, scan_id, findings, excluded, groups) | _scored(detection, scores or ScoreParams())
     return ScanResult(scan_id, findings, excluded, groups, record, detection)
 
 
@@ -111,3 +117,13 @@ def _record(
             "enhanced_share": used.noise.enhanced_share,
         }
     return record
+
+
+def _scored(detection: Detection, params: ScoreParams) -> dict[str, Any]:
+    """How the scan is scored, for its row."""
+    scoring = scoring_of(detection, params)
+    return {
+        "score_definition": scoring.text,
+        "score_refused": scoring.refused or None,
+        "mass_factor_mg_per_cm3_per_hu": params.mass_factor_mg_per_cm3_per_hu,
+    }

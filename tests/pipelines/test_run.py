@@ -35,7 +35,7 @@ FIXED = (  # the columns that other programs rely on (DESIGN section 3)
     "pattern_confidence pattern_reason distribution hypothesis hypothesis_tendency flags frame depth_mm echo_width_mm "
     "shadow_width_mm shadow_auc shadow_class calibrated"
 ).split()
-TABLES = ("findings", "scans", "excluded", "groups")
+TABLES = ("findings", "scans", "excluded", "groups", "burden")
 QUICK = ("csv", "parquet", "nifti")
 
 
@@ -95,7 +95,7 @@ def test_units_stand_in_the_parquet_schema_and_the_dictionary(sample_run):
 
 
 def test_what_is_not_measured_is_missing(sample_run):
-    for name in ("agatston", "mass_mg", "organ", "side", "frame", "shadow_auc"):
+    for name in ("mass_mg", "mass_integrated_mg", "organ", "side", "frame", "shadow_auc"):
         assert sample_run.findings[name].isna().all(), name
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .components import Components
 from .detection import Detection
 from .halfmax import halfmax_level, halfmax_mask
-from .mesh import Packed, groups_of, outline_points, surfaces
+from .mesh import Packed, groups_of, hulls, outline_points, surfaces
 from .sphere import SphereFit, fit_spheres
 from .surroundings import Surroundings, look_around
 from .volume import Volume
@@ -136,19 +136,9 @@ class Foci:
         return lengths
 
     @cached_property
-    def hulls(self) -> tuple[Array, Array]:
-        """Convex hull of the mesh vertices: its volume, mm3, and largest vertex distance (IBSI L0JK), mm, (n,) each."""
-        from scipy.spatial import ConvexHull
-        from scipy.spatial.distance import pdist
-
-        points, offsets = outline_points(self.packed, in_plane=False)
-        points = points @ self.matrix.T
-        out = np.zeros((2, len(self)))
-        for k in range(len(self)):  # Qhull takes one set at a time; findings only, never all components
-            own = points[offsets[k] : offsets[k + 1]]
-            hull = ConvexHull(own - own[0])
-            out[:, k] = hull.volume, pdist(own[hull.vertices]).max()
-        return out[0], out[1]
+    def hulls(self) -> tuple[Array, Array, Array]:
+        """Convex hull of the mesh vertices: volume, mm3, area, mm2, largest vertex distance (IBSI L0JK), mm, (n,)."""
+        return hulls(self.packed, self.matrix)
 
     @cached_property
     def slice_extents(self) -> tuple[Array, Array]:

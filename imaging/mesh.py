@@ -141,6 +141,31 @@ def outline_points(packed: Packed, in_plane: bool) -> tuple[NDArray[np.float64],
     return points, np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
 
 
+def hulls(
+    packed: Packed, matrix: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Convex hull of the mesh vertices of every component: volume (mm3), area (mm2), largest distance (mm), (n,) each.
+
+    A voxel between two others of its component on a grid line is no corner of the hull: only the rest go to Qhull.
+    """
+    from scipy.spatial import ConvexHull
+    from scipy.spatial.distance import pdist
+
+    parts = packed.components
+    sides = packed.open_sides()
+    corner = (sides[:, 0::2] | sides[:, 1::2]).all(axis=1)
+    voxel, side = np.nonzero(sides & corner[:, None])
+    points = parts.coordinates[voxel] - parts.box[parts.component[voxel], :, 0].astype(float)
+    points[np.arange(len(voxel)), side // 2] += np.where(side % 2, 0.5, -0.5)
+    points = points @ matrix.T
+    ends = np.cumsum(np.bincount(parts.component[voxel], minlength=len(parts)))
+    out = np.zeros((3, len(parts)))
+    for k, (first, last) in enumerate(zip(np.append(0, ends), ends, strict=False)):  # Qhull takes one set at a time
+        hull = ConvexHull(points[first:last])
+        out[:, k] = hull.volume, hull.area, pdist(hull.points[hull.vertices]).max()
+    return out[0], out[1], out[2]
+
+
 def groups_of(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """The number of the group of every entry: 0 0 0 1 1 2 ... from offsets."""
     counts = np.diff(offsets)

@@ -29,7 +29,7 @@ def volume_halfmax(f: Foci) -> Array:
 @feature("max_diameter_mm", unit="mm", source="IBSI L0JK, half-maximum mask")
 def max_diameter(f: Foci) -> Array:
     """Largest distance between two vertices of the mesh, in 3-D."""
-    return f.hulls[1]
+    return f.hulls[2]
 
 
 @feature("axial_diameter_mm", unit="mm", source="RECIST 1.1 longest diameter (Eisenhauer 2009), half-maximum mask")

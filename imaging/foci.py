@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from .components import Components
 from .detection import Detection
+from .edges import Edges, edges
 from .halfmax import halfmax_level, halfmax_mask
+from .inside import Inside, integrated_volume, look_inside
 from .mesh import Packed, groups_of, hulls, outline_points, surfaces
 from .sphere import SphereFit, fit_spheres
 from .surroundings import Surroundings, look_around
@@ -169,25 +171,20 @@ class Foci:
         """Sphere fitted to the half-maximum mask, with coverage and inner occupancy."""
         return fit_spheres(self.packed, self.matrix, self.volume.spacing)
 
-    # -- edge ------------------------------------------------------------------------------------------------------
+    # -- HU across the surface and inside ----------------------------------------------------------------------------
 
     @cached_property
-    def edge_gradient(self) -> Array:
-        """Median of |gradient of HU| over the surface voxels of the half-maximum mask, HU/mm, (n,)."""
-        surface = self.packed.open_sides().any(axis=1)
-        where = self.shape.coordinates[surface]
-        slope = np.zeros((len(where), 3))
-        for axis, size in enumerate(self.volume.shape):
-            if size == 1:
-                continue
-            up, down = where.copy(), where.copy()
-            up[:, axis] = np.minimum(where[:, axis] + 1, size - 1)
-            down[:, axis] = np.maximum(where[:, axis] - 1, 0)
-            rise = self.volume.array[tuple(up.T)].astype(float) - self.volume.array[tuple(down.T)]
-            slope[:, axis] = rise / (up[:, axis] - down[:, axis])
-        steep = np.linalg.norm(slope @ np.linalg.inv(self.matrix), axis=1)  # chain rule: d/dmm = d/dindex M^-1
-        counts = np.bincount(self.shape.component[surface], minlength=len(self))
-        ends = np.cumsum(counts)
-        ranked = steep[np.lexsort((steep, self.shape.component[surface]))]
-        middle = ranked[ends - counts + (counts - 1) // 2] + ranked[ends - counts + counts // 2] if len(self) else steep
-        return np.asarray(middle / 2)
+    def edges(self) -> Edges:
+        """How steep the surface of the half-maximum mask is, from P95 of the detection mask to the background."""
+        return edges(self.volume, self.packed, self.mask.quantile(self.values, 0.95) - self.background[0])
+
+    @cached_property
+    def inside(self) -> Inside:
+        """Core, profile by depth and plateau of the half-maximum mask."""
+        return look_inside(self.volume, self.packed, self.background)
+
+    @cached_property
+    def integrated_mm3(self) -> Array:
+        """Volume from the integral of HU; what belongs to other findings or to excluded candidates is left out."""
+        others = Components.concatenate((self.mask, self.detection.excluded.components), self.volume.shape)
+        return integrated_volume(self.volume, self.shape, others, self.background[0], self.inside.plateau)

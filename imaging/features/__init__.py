@@ -55,6 +55,7 @@ def _flags(foci: Foci) -> list[str]:
         "few_voxels": (mask.n_voxels < FEW_VOXELS) | (extent < 2).any(axis=1),
         "below_resolution": size.equivalent_diameter(foci) < RESOLVED * max(volume.spacing),
         "single_slice_finding": np.diff(shape.box, axis=2)[:, 0, 0] < 2,
+        "no_plateau": np.isnan(foci.integrated_mm3),
         "halfmax_fallback": foci.fallback,
         "touches_bone": found.split,
         "shell_kept": found.kept == "shell_kept",

@@ -22,8 +22,7 @@ from .volume import Volume
 Array = NDArray[Any]
 ANGLES = np.arange(180.0)
 """Degrees; directions in which a slice's outline is measured. The longest is missed by at most 0.004 %."""
-
-
+FEWEST_FOR_FORM = 4
 TIE = 1e-9
 """Relative difference below which two lengths are the same."""
 
@@ -115,6 +114,11 @@ class Foci:
     def packed(self) -> Packed:
         """The half-maximum masks, each in a box of its own."""
         return Packed(self.shape)
+
+    @property
+    def formed(self) -> NDArray[np.bool_]:
+        """Where the half-maximum mask has the 4 voxels that a form takes: three are a line or a plane."""
+        return self.shape.n_voxels >= FEWEST_FOR_FORM
 
     @cached_property
     def surfaces(self) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ import numpy as np
 from ..foci import Array, Foci
 from .registry import feature
 
+
 @feature("intensity_mean", unit="HU", source="IBSI Q4LE")
 def intensity_mean(f: Foci) -> Array:
     """Mean of the detection mask."""
@@ -15,8 +16,8 @@ def intensity_mean(f: Foci) -> Array:
 
 @feature("intensity_sd", unit="HU", source="square root of IBSI ECT3 (population variance)")
 def intensity_sd(f: Foci) -> Array:
-    """Population standard deviation of the detection mask."""
-    return f.mask.mean_and_sd(f.values)[1]
+    """Population standard deviation of the detection mask; missing for one voxel."""
+    return np.where(f.mask.n_voxels > 1, f.mask.mean_and_sd(f.values)[1], np.nan)
 
 
 @feature("intensity_min", unit="HU", source="IBSI 1GSF")
@@ -47,6 +48,13 @@ def intensity_max(f: Foci) -> Array:
 def intensity_unit(f: Foci) -> Array:
     """Unit of the intensity columns: HU for CT."""
     return np.full(len(f), f.volume.unit, dtype=object)
+
+
+@feature("integrated_intensity", unit="HU mm3", source="IBSI 99N0, half-maximum mask")
+def integrated_intensity(f: Foci) -> Array:
+    """Mean HU times mesh volume; missing below 4 voxels."""
+    mean = f.shape.mean_and_sd(f.shape.values(f.volume.array))[0]
+    return np.where(f.formed, mean * f.surfaces[0], np.nan)
 
 
 @feature("fraction_above_400", unit="1", source="share of voxels, detection mask")

@@ -30,7 +30,24 @@ IBSI = {  # feature: (reference value, tolerance), IBSI reference manual
     "surface_area_mm2": (388, 3), "sphericity": (0.843, 0.005), "max_diameter_mm": (13.1, 0.1),
     "major_axis_mm": (11.4, 0.1), "minor_axis_mm": (9.31, 0.06), "least_axis_mm": (8.54, 0.05),
     "elongation": (0.816, 0.005), "flatness": (0.749, 0.005), "solidity": (0.961, 0.006),
+    "surface_to_volume_per_mm": (0.698, 0.004), "compactness_1": (0.0411, 0.0003), "compactness_2": (0.599, 0.004),
+    "spherical_disproportion": (1.19, 0.01), "asphericity": (0.186, 0.001),
+    "centre_of_mass_shift_mm": (0.672, 0.004), "volume_density_box": (0.869, 0.005), "area_density_box": (0.866, 0.005),
+    "volume_density_ellipsoid": (1.17, 0.01), "area_density_ellipsoid": (1.36, 0.01), "area_density_hull": (1.03, 0.01),
+    "integrated_intensity": (1200, 10),
     "intensity_mean": (2.15, 0.005), "intensity_median": (1, 0), "intensity_min": (1, 0), "intensity_max": (6, 0),
+}  # fmt: skip
+
+IBSI_TAGS = {
+    "volume_mesh_mm3": "morph_volume", "volume_mm3": "morph_vol_approx", "surface_area_mm2": "morph_area_mesh",
+    "surface_to_volume_per_mm": "morph_av", "compactness_1": "morph_comp_1", "compactness_2": "morph_comp_2",
+    "spherical_disproportion": "morph_sph_dispr", "sphericity": "morph_sphericity", "asphericity": "morph_asphericity",
+    "centre_of_mass_shift_mm": "morph_com", "max_diameter_mm": "morph_diam", "major_axis_mm": "morph_pca_maj_axis",
+    "minor_axis_mm": "morph_pca_min_axis", "least_axis_mm": "morph_pca_least_axis",
+    "elongation": "morph_pca_elongation", "flatness": "morph_pca_flatness", "volume_density_box": "morph_vol_dens_aabb",
+    "area_density_box": "morph_area_dens_aabb", "volume_density_ellipsoid": "morph_vol_dens_aee",
+    "area_density_ellipsoid": "morph_area_dens_aee", "solidity": "morph_vol_dens_conv_hull",
+    "area_density_hull": "morph_area_dens_conv_hull", "integrated_intensity": "morph_integ_int",
 }  # fmt: skip
 
 
@@ -72,7 +89,7 @@ def test_ibsi_phantom_is_the_published_one():
     assert np.array_equal(image[mask], values[mask])
     with shared("ref/ibsi_1_dig_phantom.csv").open() as stream:
         table = {r["tag"]: r for r in csv.DictReader(stream, delimiter=";")}
-    for name, tag in {"surface_area_mm2": "morph_area_mesh", "max_diameter_mm": "morph_diam"}.items():
+    for name, tag in IBSI_TAGS.items():
         assert (float(table[tag]["reference value"]), float(table[tag]["tolerance"])) == IBSI[name]
 
 
@@ -231,6 +248,7 @@ def test_spacing_scales_lengths_areas_and_volumes(seed, s):
     powers = {"mm": 1, "mm2": 2, "mm3": 3}
     # The background lies 3 to 8 mm away and the sphere's tolerance is at least 1 mm: these do not scale.
     absolute = SAMPLED | {"background_mean", "background_sd", "edge_width_mm", "hu_drop", "threshold_hu"}
+    absolute |= {"volume_integrated_mm3"}
     for f in FEATURES:
         if f.unit in powers and f.name not in absolute:
             missing = np.isnan(plain[f.name]) and np.isnan(scaled[f.name])

@@ -4,6 +4,7 @@ import csv
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
@@ -187,8 +188,11 @@ def test_simple_features_equal_regionprops_table(seed, connectivity):
     assert np.allclose(table["centroid_z_mm"], truth["centroid-0"])
     assert np.allclose(table["centroid_y_mm"], truth["centroid-1"])
     assert np.allclose(table["centroid_x_mm"], truth["centroid-2"])
-    for ours, theirs in {"mean": "mean", "min": "min", "max": "max", "sd": "std"}.items():
+    for ours, theirs in {"mean": "mean", "min": "min", "max": "max"}.items():
         assert np.allclose(table[f"intensity_{ours}"], truth[f"intensity_{theirs}"], atol=1e-9)
+    several = table["n_voxels"] > 1  # one voxel has no spread: missing, where scikit-image says 0
+    assert np.allclose(table["intensity_sd"][several], truth["intensity_std"][several], atol=1e-9)
+    assert table["intensity_sd"][~several].isna().all()
 
 
 # -- properties --------------------------------------------------------------------------------------------------------
@@ -255,19 +259,40 @@ def test_spacing_scales_lengths_areas_and_volumes(seed, s):
             assert missing or scaled[f.name] == pytest.approx(plain[f.name] * s ** powers[f.unit], rel=1e-6), f.name
 
 
-def test_tiny_findings_miss_what_they_cannot_tell():
-    for n, missing in {
-        1: ("major_axis_mm", "minor_axis_mm", "least_axis_mm"),
-        2: ("minor_axis_mm", "least_axis_mm"),
-    }.items():
-        mask = np.zeros((5, 5, 6), bool)
-        mask[2, 2, 2 : 2 + n] = True
-        row = one(mask)
-        assert all(np.isnan(row[name]) for name in (*missing, "elongation", "flatness", "shell_coverage"))
-        assert row["volume_mm3"] == n
-        assert row["surface_area_mm2"] > 0
-        assert "few_voxels" in row["flags"]
-        assert "single_slice_finding" in row["flags"]
+# What one to three voxels can tell: how many, how dense, where, and upper bounds of size. The rest is missing.
+TOLD = {
+    "n_voxels", "volume_mm3", "volume_halfmax_mm3", "max_diameter_mm", "axial_diameter_mm", "axial_perpendicular_mm",
+    "equivalent_diameter_mm", "slice_spacing_mm", "resolution_mm", "centroid_x_mm", "centroid_y_mm", "centroid_z_mm",
+    "slice_index", "row_index", "column_index", "intensity_mean", "intensity_min", "intensity_median", "intensity_p95",
+    "intensity_max", "intensity_unit", "fraction_above_400", "fraction_above_1000", "core_voxels", "background_mean",
+    "background_sd", "hu_drop",
+}  # fmt: skip
+TOLD_BY_SOME = {"intensity_sd": 2, "major_axis_mm": 2, "minor_axis_mm": 3}
+NOT_OF_THE_MASK = {"organ", "side", "bone_distance_mm", "threshold_hu"}
+
+
+@pytest.mark.parametrize(
+    "voxels",
+    [
+        [(0, 0, 0)],
+        *([(0, 0, 0), step] for step in ((0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 1, 1), (1, 1, 1))),
+        *([(0, 0, 0), *two] for two in itertools.combinations(((0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 0, -1)), 2)),
+    ],
+    ids=str,
+)
+def test_one_to_three_voxels_miss_what_they_cannot_tell(voxels):
+    mask = np.zeros((24, 24, 26), bool)
+    mask[tuple((np.array(voxels) + 12).T)] = True
+    values = np.where(mask, 500, 40) + np.random.default_rng(0).normal(0, 5, mask.shape).round()
+    row = one(mask, (1.0, 0.7, 0.7), values)
+    n, straight = len(voxels), np.linalg.matrix_rank(np.array(voxels) - voxels[0]) < 2
+    told = TOLD | {name for name, least in TOLD_BY_SOME.items() if n >= least} - ({"minor_axis_mm"} if straight else set())
+    for f in FEATURES:
+        if f.name not in NOT_OF_THE_MASK:
+            assert pd.isna(row[f.name]) == (f.name not in told), f.name
+    assert {"few_voxels", "no_plateau"} <= set(row["flags"].split(";"))
+    assert row["volume_mm3"] == pytest.approx(n * 0.49)
+    assert row["core_voxels"] == 0  # a count, and none of them lies inside
 
 
 def test_an_empty_table_is_typed():
@@ -282,7 +307,7 @@ def test_every_feature_has_a_definition_a_source_and_its_unit_in_the_name():
     for f, suffix in itertools.product(FEATURES, ("mm", "mm2", "mm3")):
         assert f.definition.endswith(".") or ":" in f.definition or ";" in f.definition, f.name
         assert f.source, f.name
-        assert f.name.endswith(f"_{suffix}") == (f.unit == suffix) or f.unit == "HU/mm", f.name
+        assert f.name.endswith(f"_{suffix}") == (f.unit == suffix) or f.unit in ("HU/mm", "1/mm"), f.name
 
 
 def test_a_feature_without_docstring_or_with_a_taken_name_is_an_error():

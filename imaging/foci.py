@@ -76,7 +76,8 @@ class Foci:
     def _shape(self) -> tuple[Components, NDArray[np.bool_]]:
         if self.detection.given:
             return self.mask, np.zeros(len(self), bool)
-        level = halfmax_level(self.mask, self.values, *self.background)
+        plateau = look_inside(self.volume, Packed(self.mask), self.background).plateau
+        level = halfmax_level(self.mask, self.values, *self.background, plateau)
         return halfmax_mask(self.volume, self.mask, level, self.detection.found.level)
 
     @property

@@ -26,9 +26,9 @@ LARGEST_RESIDUAL = 0.30
 INNER = 0.6
 """Share of the radius inside which a shell is empty."""
 ELLIPSOID_VOXELS = 200
-ELLIPSOID_FROM, ELLIPSOID_GAIN = 0.04, 0.7
-"""An ellipsoid has nine parameters: it needs 200 voxels, a sphere that fits worse than 0.04 and at most 0.7 times its
-residual (a solid ball's is not improved by 10 %)."""
+ELLIPSOID_FROM, ELLIPSOID_GAIN = 0.04, 0.9
+"""An ellipsoid has nine parameters: it needs 200 voxels, a sphere that fits worse than 0.04, and at most 0.9 times its
+residual: that of a thick wall stays large in either."""
 LEAST_AXIS_RATIO = 0.35
 """Flatter or longer ellipsoids are fits to plates, rings and tubes."""
 

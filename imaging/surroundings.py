@@ -75,7 +75,9 @@ def look_around(volume: Volume, components: Components, ceiling: float) -> Surro
             continue
         background = _quantile(shell, 0.5)
         # A median of whole numbers is a whole or half number: twice the deviation is whole again, and is counted.
-        twice = 2 * shell.astype(np.int32) - int(2 * background) if shell.dtype.kind == "i" else 2 * (shell - background)
+        twice = (
+            2 * shell.astype(np.int32) - int(2 * background) if shell.dtype.kind == "i" else 2 * (shell - background)
+        )
         spread = 1.4826 * _quantile(np.abs(twice), 0.5) / 2
         fall = (p95[k] - _quantile(near, 0.75)) / max(p95[k] - background, 20.0)
         out[:, k] = background, spread, fall, (near > 300).mean()

@@ -286,7 +286,9 @@ def test_one_to_three_voxels_miss_what_they_cannot_tell(voxels):
     values = np.where(mask, 500, 40) + np.random.default_rng(0).normal(0, 5, mask.shape).round()
     row = one(mask, (1.0, 0.7, 0.7), values)
     n, straight = len(voxels), np.linalg.matrix_rank(np.array(voxels) - voxels[0]) < 2
-    told = TOLD | {name for name, least in TOLD_BY_SOME.items() if n >= least} - ({"minor_axis_mm"} if straight else set())
+    told = TOLD | {name for name, least in TOLD_BY_SOME.items() if n >= least} - (
+        {"minor_axis_mm"} if straight else set()
+    )
     for f in FEATURES:
         if f.name not in NOT_OF_THE_MASK:
             assert pd.isna(row[f.name]) == (f.name not in told), f.name

@@ -20,8 +20,9 @@ from .volume import Volume
 Floats = NDArray[np.float64]
 
 N_SHELLS = 5
-FLAT = 0.07
-"""A plateau: the two innermost shells differ by at most this share of the contrast, and so does their standard error."""
+DEEP, FLAT = (0.6, 0.8), 0.07
+"""A plateau: means from 0.6 to 0.8 and beyond 0.8 of the largest depth differ by at most 7 % of the contrast, and the
+standard error of their difference is no larger."""
 REACH_MM, STEP_MM = 2.0, 1.4
 """Partial volume is gathered up to 2 mm outside; steps of the grid count as 1.4 mm at most, so that the next slice and
 its neighbours always belong."""
@@ -38,9 +39,9 @@ class Inside:
     core : (n,) ndarray
         Their mean, HU.
     profile : (n, 5) ndarray
-        Mean HU in five shells of depth (distance to the nearest voxel outside) over the largest depth, from outside in.
+        Mean HU in five equal shells of depth (distance to the nearest voxel outside), from the least to the largest.
     plateau : (n,) ndarray
-        HU of the material: mean of the core in the two innermost shells where both are equally high.
+        HU of the material: mean of the core beyond 0.6 of the largest depth, where it is flat.
     """
 
     n_core: NDArray[np.int64]
@@ -62,13 +63,14 @@ def look_inside(volume: Volume, packed: Packed, background: tuple[Floats, Floats
     inner = ~packed.open_sides().any(axis=1)
     n_core = np.bincount(owner[inner], minlength=n)
     depth = _depth(packed, np.flatnonzero(n_core), volume.spacing)
-    share = depth / np.repeat(parts.maximum(depth), parts.n_voxels)
-    shell = np.clip(np.ceil(share * N_SHELLS - 1e-6).astype(np.int64) - 1, 0, N_SHELLS - 1)
+    least, most = (np.repeat(a, parts.n_voxels) for a in (parts.minimum(depth), parts.maximum(depth)))
+    share = (depth - least) / np.maximum(most - least, 1e-9)  # 0 at the surface, however few layers there are
+    shell = np.minimum((share * N_SHELLS + 1e-6).astype(np.int64), N_SHELLS - 1)
     shown = n_core[owner] > 0
     _, profile = _means(values[shown], (owner * N_SHELLS + shell)[shown], n * N_SHELLS)
-    counts, levels = (
-        a.reshape(n, N_SHELLS)[:, -2:] for a in _means(values[inner], (owner * N_SHELLS + shell)[inner], n * N_SHELLS)
-    )
+    deep = depth / most  # from the border of the mask: a layer of surface voxels is no part of a plateau
+    ring = inner & (deep > DEEP[0])
+    counts, levels = (a.reshape(n, 2) for a in _means(values[ring], (owner * 2 + (deep > DEEP[1]))[ring], 2 * n))
     with np.errstate(divide="ignore", invalid="ignore"):
         level = (counts * np.nan_to_num(levels)).sum(axis=1) / counts.sum(axis=1)
         slack = FLAT * (level - background[0])
@@ -98,7 +100,7 @@ def integrated_volume(
     step = np.minimum(volume.spacing, STEP_MM)
     margin = (REACH_MM / step).astype(np.int64)
     far = others.box
-    for k in np.flatnonzero(np.isfinite(plateau) & np.isfinite(background)):  # on crops: each has its own rim
+    for k in np.flatnonzero(np.isfinite(plateau) & np.isfinite(background)).tolist():  # on crops: each has its own rim
         box = parts.box[k]
         low, high = np.maximum(box[:, 0] - margin, 0), np.minimum(box[:, 1] + margin, volume.shape)
         crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))

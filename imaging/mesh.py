@@ -153,8 +153,8 @@ def hulls(
 
     parts = packed.components
     sides = packed.open_sides()
-    corner = (sides[:, 0::2] | sides[:, 1::2]).all(axis=1)
-    voxel, side = np.nonzero(sides & corner[:, None])
+    corner = np.all(sides[:, 0::2] | sides[:, 1::2], axis=1, keepdims=True)
+    voxel, side = np.nonzero(sides & corner)
     points = parts.coordinates[voxel] - parts.box[parts.component[voxel], :, 0].astype(float)
     points[np.arange(len(voxel)), side // 2] += np.where(side % 2, 0.5, -0.5)
     points = points @ matrix.T

@@ -78,8 +78,8 @@ def fit_spheres(packed: Packed, matrix: Floats, spacing: tuple[float, float, flo
     _, sd = parts.mean_and_sd(np.linalg.norm(x - c[parts.component], axis=1))
     extent = np.linalg.norm(np.diff(parts.box, axis=2)[:, :, 0] * spacing, axis=1)
     good = (parts.n_voxels >= FEWEST_VOXELS) & (radius > 0) & (radius < 4 * extent)
-    inverse = np.linalg.inv(matrix)
-    for m in np.flatnonzero(good):
+    inverse = np.asarray(np.linalg.inv(matrix), float)
+    for m in np.flatnonzero(good).tolist():
         centre, form, residual = c[m], np.eye(3) / radius[m] ** 2, sd[m] / radius[m]
         if parts.n_voxels[m] >= ELLIPSOID_VOXELS and ELLIPSOID_FROM < residual <= LARGEST_RESIDUAL:
             egg = _ellipsoid(x[slice(*parts.voxel_offsets[m : m + 2])], radius[m])

@@ -88,8 +88,8 @@ def _depth_hu(number: int, where: str) -> None:
         return f.inside.profile[:, number - 1]
 
     mean.__doc__ = (
-        f"Mean HU in shell {number} of 5 of the half-maximum mask by depth over largest depth, {where}; depth is the "
-        "distance to the nearest voxel outside; missing where the shell, or the core, holds no voxel."
+        f"Mean HU in shell {number} of 5 of the half-maximum mask, {where}: equal steps of depth (distance to the "
+        "nearest voxel outside) from the surface voxels to the deepest; missing where the shell, or the core, holds no voxel."
     )
     feature(f"depth_hu_{number}", unit="HU", source="Euclidean distance map, 5 equal shells of normalised depth")(mean)
 
@@ -98,9 +98,11 @@ for _number, _where in enumerate(("outermost", "second", "middle", "fourth", "in
     _depth_hu(_number, _where)
 
 
-@feature("plateau_hu", unit="HU", source="core in the two innermost of 5 shells of depth")
+@feature("plateau_hu", unit="HU", source="core beyond 0.6 of the largest depth")
 def plateau(f: Foci) -> Array:
-    """HU of the material: where both innermost shells agree within 7 % of the contrast; missing without a plateau."""
+    """HU of the material: mean of the core beyond 0.6 of the largest depth; missing where its inner and outer part differ
+    by more than 7 % of the contrast, or hold too few voxels for the noise to tell.
+    """
     return f.inside.plateau
 
 

@@ -44,7 +44,7 @@ def shell_thickness(f: Foci) -> Array:
     """Wall that has the half-maximum volume over the covered area; missing where it is no shell (poor fit, or filled).
 
     The radius of the fit is the root mean square radius of the wall, r^2 = m^2 + 5 t^2 / 12 to second order, so that
-    t = V / (covered area (1 - t^2 / (3 r^2))), solved by iteration. Without it a 3 mm wall of 6 mm radius reads 8 % thin.
+    t = V / (covered area (1 - t^2 / (3 r^2))), by iteration. Without it a 3 mm wall of 6 mm radius reads 8 % thin.
     """
     s = f.sphere
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -13,6 +13,7 @@ from ..detection import Detection
 from ..flags import join
 from ..foci import Foci
 from . import anatomy, density, intensity, place, shape, shell, size
+from .page import features_page
 from .registry import FEATURES, Feature, feature
 
 FEW_VOXELS = 8
@@ -75,6 +76,7 @@ __all__ = [
     "anatomy",
     "density",
     "feature",
+    "features_page",
     "intensity",
     "measure",
     "place",

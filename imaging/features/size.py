@@ -1,4 +1,9 @@
-"""How large a finding is."""
+"""How large a finding is.
+
+Four volumes, each with a bias of its own: by the detection mask (swells: 1.2 times at 20 mm, 2 times at 4 mm, more in
+thick slices), by the half-maximum mask (0.9 to 1 from 5 voxels on), by its mesh (a little less), and integrated (within
+a few per cent wherever it is not missing).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,11 @@ def volume(f: Foci) -> Array:
 
 @feature("volume_halfmax_mm3", unit="mm3", source="IBSI YEKZ, half-maximum mask")
 def volume_halfmax(f: Foci) -> Array:
-    """Voxels of the half-maximum mask times the voxel volume."""
+    """Voxels of the half-maximum mask times the voxel volume.
+
+    Within 10 % of the truth for balls of at least 8 voxels (of the largest spacing) across; smaller ones read 10 to 25 %
+    too small down to 3 voxels, and too large below 2, where one voxel is more than the object.
+    """
     return f.shape.n_voxels * f.voxel_mm3
 
 

@@ -136,11 +136,12 @@ def squared_distance(
     ]  # (out, in) along each axis
     least = np.where(mask, np.float32(0), np.float32(np.inf))
     for axis in (2, 1, 0):  # the columns first: the planes that have to be searched stay few and small
-        lines = np.moveaxis(least, axis, 0)
-        shape = [1] * 3
-        shape[axis] = -1
-        best = np.full((*least.shape[:axis], len(apart[axis]), *least.shape[axis + 1 :]), np.inf, np.float32)
-        for k, line in enumerate(lines):
-            np.minimum(best, np.expand_dims(line, axis) + apart[axis][:, k].reshape(shape), out=best)
-        least = best
+        shape = (*least.shape[:axis], len(apart[axis]), *least.shape[axis + 1 :])
+        lines = least.reshape(int(np.prod(shape[:axis])), mask.shape[axis], -1)
+        best = lines[:, :1] + apart[axis][:, 0, None]
+        sums = np.empty_like(best)
+        for k in range(1, mask.shape[axis]):
+            np.add(lines[:, k : k + 1], apart[axis][:, k, None], out=sums)
+            np.minimum(best, sums, out=best)
+        least = best.reshape(shape)
     return least

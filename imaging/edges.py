@@ -52,16 +52,16 @@ def edges(volume: Volume, packed: Packed, contrast: Floats) -> Edges:
         HU of the finding above its background.
     """
     parts, shape = packed.components, np.array(volume.shape)
-    voxel, side = np.nonzero(packed.open_sides())
+    voxel, side = np.nonzero(packed.open_sides() & (parts.n_voxels >= FEWEST_VOXELS)[parts.component, None])
     axis, sign = side // 2, np.where(side % 2, 1, -1)
-    inside = parts.coordinates[voxel]
-    outside = inside.copy()
+    outside = parts.coordinates[voxel]
     outside[np.arange(len(voxel)), axis] += sign
-    real = ((outside >= 0) & (outside < shape)).all(axis=1) & (parts.n_voxels[parts.component[voxel]] >= FEWEST_VOXELS)
-    axis, sign, inside, outside = axis[real], sign[real], inside[real], outside[real]
-    owner = parts.component[voxel[real]]
-    slope = (_central(volume, inside) + _central(volume, outside)) / 2
-    jump = volume.array[tuple(outside.T)].astype(float) - volume.array[tuple(inside.T)]
+    real = ((outside >= 0) & (outside < shape)).all(axis=1)
+    voxel, axis, sign, outside = voxel[real], axis[real], sign[real], outside[real]
+    owner = parts.component[voxel]
+    surface, of = np.unique(voxel, return_inverse=True)
+    slope = (_central(volume, parts.coordinates[surface])[of] + _central(volume, outside)) / 2
+    jump = volume.array[tuple(outside.T)].astype(float) - parts.values(volume.array)[voxel]
     slope[np.arange(len(axis)), axis] = sign * jump
     if volume.valid is not None:
         real = volume.valid[tuple(outside.T)]
@@ -77,14 +77,14 @@ def edges(volume: Volume, packed: Packed, contrast: Floats) -> Edges:
 def _central(volume: Volume, where: NDArray[np.int32]) -> Floats:
     """Central differences per index step at voxels, (n, 3); one-sided at the border of the scan."""
     slope = np.zeros((len(where), 3))
-    for axis, size in enumerate(volume.shape):
+    flat = np.ravel_multi_index(tuple(where.T), volume.shape)
+    strides = (volume.shape[1] * volume.shape[2], volume.shape[2], 1)
+    for axis, (size, stride) in enumerate(zip(volume.shape, strides, strict=True)):
         if size == 1:
             continue
-        up, down = where.copy(), where.copy()
-        up[:, axis] = np.minimum(where[:, axis] + 1, size - 1)
-        down[:, axis] = np.maximum(where[:, axis] - 1, 0)
-        rise = volume.array[tuple(up.T)].astype(float) - volume.array[tuple(down.T)]
-        slope[:, axis] = rise / (up[:, axis] - down[:, axis])
+        up, down = where[:, axis] < size - 1, where[:, axis] > 0
+        rise = volume.array.take(flat + stride * up).astype(float) - volume.array.take(flat - stride * down)
+        slope[:, axis] = rise / (up.astype(np.int8) + down)
     return slope
 
 

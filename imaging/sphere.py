@@ -79,6 +79,9 @@ def fit_spheres(packed: Packed, matrix: Floats, spacing: tuple[float, float, flo
     extent = np.linalg.norm(np.diff(parts.box, axis=2)[:, :, 0] * spacing, axis=1)
     good = (parts.n_voxels >= FEWEST_VOXELS) & (radius > 0) & (radius < 4 * extent)
     inverse = np.asarray(np.linalg.inv(matrix), float)
+    few = _directions(N_INNER)
+    steps, few_steps = _directions(N_DIRECTIONS) @ inverse.T, few @ inverse.T
+    depths = INNER * np.cbrt((np.arange(5) + 0.5) / 5)  # shells of equal volume
     for m in np.flatnonzero(good).tolist():
         centre, form, residual = c[m], np.eye(3) / radius[m] ** 2, sd[m] / radius[m]
         if parts.n_voxels[m] >= ELLIPSOID_VOXELS and ELLIPSOID_FROM < residual <= LARGEST_RESIDUAL:
@@ -90,15 +93,13 @@ def fit_spheres(packed: Packed, matrix: Floats, spacing: tuple[float, float, flo
         out.radius[m], out.axis_ratio[m], out.residual[m] = mean, axes.min() / axes.max(), residual
         out.offset[m] = np.linalg.norm(centre) / mean
         middle = parts.centroid[m] + inverse @ centre
-        few = _directions(N_INNER)
-        depths = INNER * np.cbrt((np.arange(5) + 0.5) / 5)  # shells of equal volume
-        far = np.sqrt(1 / np.einsum("ki,ij,kj->k", few, form, few))
+        far = 1 / np.sqrt((few @ form * few).sum(axis=1))
         # Directions stand for equal angles; the volume in a direction grows with the cube of the distance.
-        inside = _hits(packed, m, middle, few @ inverse.T, far[:, None] * depths).mean(axis=1)
+        inside = _hits(packed, m, middle, few_steps, far[:, None] * depths).mean(axis=1)
         out.inner_occupancy[m] = np.average(inside, weights=far**3)
         if residual <= LARGEST_RESIDUAL:
             reach = max(1.0, 0.75 * max(spacing), 1.2 * residual * mean)
-            out.coverage[m], out.covered_mm2[m] = _cover(packed, m, middle, inverse, form, reach, min(spacing) / 2)
+            out.coverage[m], out.covered_mm2[m] = _cover(packed, m, middle, steps, form, reach, min(spacing) / 2)
     return out
 
 
@@ -126,7 +127,7 @@ def _ellipsoid(x: Floats, scale: float) -> tuple[Floats, Floats, float] | None:
     u = x / scale
     pairs = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
     design = np.column_stack([u[:, i] * u[:, j] * (1 if i == j else 2) for i, j in pairs] + [2 * u])
-    solution, _, rank, _ = np.linalg.lstsq(design, np.ones(len(u)), rcond=1e-9)
+    solution, _, rank, _ = np.linalg.lstsq(design.T @ design, design.sum(axis=0), rcond=1e-10)
     if rank < 9:
         return None
     form = np.empty((3, 3))
@@ -139,12 +140,13 @@ def _ellipsoid(x: Floats, scale: float) -> tuple[Floats, Floats, float] | None:
     if ((centre < u.min(axis=0)) | (centre > u.max(axis=0))).any():
         return None
     form = form / (1 + centre @ form @ centre)
-    away = np.sqrt(np.einsum("ki,ij,kj->k", u - centre, form, u - centre))
+    u = u - centre
+    away = np.sqrt((u @ form * u).sum(axis=1))
     return centre * scale, form / scale**2, float(away.std() / away.mean())
 
 
 def _cover(
-    packed: Packed, m: int, middle: Floats, inverse: Floats, form: Floats, reach: float, step: float
+    packed: Packed, m: int, middle: Floats, steps: Floats, form: Floats, reach: float, step: float
 ) -> tuple[float, float]:
     """Covered share of the surface ``x' form x = 1``, and its area; the mask may lie `reach` mm off it."""
     ray = _directions(N_DIRECTIONS)
@@ -153,7 +155,7 @@ def _cover(
     far, upright = 1 / np.sqrt(stretch), stretch / np.linalg.norm(push, axis=1)  # radius; cosine of ray and normal
     across = np.linspace(-reach, reach, int(np.ceil(2 * reach / step)) + 1)
     radii = np.maximum(far[:, None] + across / upright[:, None], 0)
-    hit = _hits(packed, m, middle, ray @ inverse.T, radii).any(axis=1)
+    hit = _hits(packed, m, middle, steps, radii).any(axis=1)
     area = 4 * np.pi / len(ray) * far**2 / upright
     return float(area[hit].sum() / area.sum()), float(area[hit].sum())
 

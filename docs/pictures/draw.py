@@ -37,7 +37,7 @@ def find(things, shape=(30, 40, 40), spacing=(0.7, 0.7, 0.7), noise=12.0):
     return Foci(detect(volume, DetectionParams(separate=False)))
 
 
-def largest(parts, array_shape):
+def largest(parts):
     """Mask of the largest component, its middle slice."""
     k = int(np.argmax(parts.n_voxels))
     mask = parts.take([k]).paint() > 0
@@ -49,13 +49,13 @@ def size():
     """The two masks, and diameters of an oblong finding."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(6, 3.2))
     f = find([Thing(Ball((0, 0, 0), 3.0), 900.0)], shape=(20, 24, 24))
-    mask, z = largest(f.mask, f.volume.shape)
+    mask, z = largest(f.mask)
     show(left, f.volume.array[z], "detection (red), half-maximum (blue)")
     outline(left, mask[z], RED)
-    outline(left, largest(f.shape, f.volume.shape)[0][z], BLUE)
+    outline(left, largest(f.shape)[0][z], BLUE)
     parts = Union((Ball((-3, -2, 0), 3.5), Ball((2, 1.5, 0), 4.5)))
     f = find([Thing(parts, 900.0)])
-    mask, z = largest(f.shape, f.volume.shape)
+    mask, z = largest(f.shape)
     show(right, f.volume.array[z], "axial diameter and perpendicular")
     outline(right, mask[z], BLUE)
     at = np.argwhere(mask[z])[:, ::-1].astype(float)
@@ -96,7 +96,7 @@ def shell():
     """A broken shell and what the fit sees."""
     f = find([Thing(Shell((0, 0, 0), 9.0, 1.6, 0.7, (0, 1, 0)), 900.0)])
     k = int(np.argmax(f.shape.n_voxels))
-    mask, _ = largest(f.shape, f.volume.shape)
+    mask, _ = largest(f.shape)
     radius = f.sphere.radius[k]
     middle = np.array(f.volume.shape)[1:] / 2 - 0.5
     z = f.volume.shape[0] // 2
@@ -120,7 +120,7 @@ def hu():
     from scipy.special import ndtr
 
     f = find([Thing(Ball((0, 0, 0), 8.0), 900.0)])
-    mask, z = largest(f.shape, f.volume.shape)
+    mask, z = largest(f.shape)
     fig, axes = plt.subplots(1, 3, figsize=(9, 2.9))
     depth = ndimage.distance_transform_edt(mask, sampling=f.volume.spacing)[z]
     axes[0].imshow(np.where(mask[z], np.floor(np.minimum(depth / depth.max(), 0.999) * 5) + 1, np.nan), cmap="viridis")

@@ -89,7 +89,7 @@ def _depth_hu(number: int, where: str) -> None:
 
     mean.__doc__ = (
         f"Mean HU in shell {number} of 5 of the half-maximum mask, {where}: equal steps of depth (distance to the "
-        "nearest voxel outside) from the surface voxels to the deepest; missing where the shell, or the core, holds no voxel."
+        "nearest voxel outside) from the surface voxels to the deepest; missing where the shell, or the core, is empty."
     )
     feature(f"depth_hu_{number}", unit="HU", source="Euclidean distance map, 5 equal shells of normalised depth")(mean)
 
@@ -100,8 +100,8 @@ for _number, _where in enumerate(("outermost", "second", "middle", "fourth", "in
 
 @feature("plateau_hu", unit="HU", source="core beyond 0.6 of the largest depth")
 def plateau(f: Foci) -> Array:
-    """HU of the material: mean of the core beyond 0.6 of the largest depth; missing where its inner and outer part differ
-    by more than 7 % of the contrast, or hold too few voxels for the noise to tell.
+    """HU of the material: mean of the core beyond 0.6 of the largest depth; missing where its inner and outer part
+    differ by more than 7 % of the contrast, or hold too few voxels for the noise to tell.
     """
     return f.inside.plateau
 

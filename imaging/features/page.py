@@ -18,10 +18,10 @@ A finding has two masks. The **detection mask** holds what exceeds the detection
 scores, as the literature does, and swells with partial volume. The **half-maximum mask** ends half-way between the
 background and the level inside: it gives size and form. A segmentation of your own stands for both.
 
-What a finding cannot tell is missing, never 0: form below 4 voxels, extent along an axis that it does not have, HU inside
-where every voxel lies at the surface, the integrated volume without a plateau (flag `no_plateau`). Flags
-`few_voxels`, `below_resolution` and `single_slice_finding` say where sizes are upper bounds. [measurement.md](measurement.md)
-says how true the values are, and where they differ from other programs. IBSI codes are those of the reference manual of
+What a finding cannot tell is missing, never 0: form below 4 voxels, extent along an axis that it does not have, HU
+inside where every voxel lies at the surface, the integrated volume without a plateau (flag `no_plateau`). Flags
+`few_voxels`, `below_resolution` and `single_slice_finding` say where sizes are upper bounds.
+[measurement.md](measurement.md) says how true the values are, and where they differ from other programs. IBSI codes are those of the reference manual of
 the [Image Biomarker Standardisation Initiative](https://ibsi.readthedocs.io)."""
 PICTURES = {
     "size": ("pictures/size.png", "Two masks of a 6 mm ball in 0.7 mm voxels, and diameters in a slice"),
@@ -31,7 +31,7 @@ PICTURES = {
     ),
     "shell": (
         "pictures/shell.png",
-        "Broken shell with the fitted sphere: directions that meet the mask near it, and inside",
+        "Broken shell with the fitted sphere, and the directions that meet the mask near it",
     ),
     "intensity": ("pictures/hu.png", "Depth in a finding, HU by depth, and a sharp and a blurred edge of equal HU"),
 }

@@ -92,7 +92,8 @@ def _median(values: Floats, owner: NDArray[np.int32], parts: Components) -> Floa
     """Median of the values of each component; NaN where it has none."""
     counts = np.bincount(owner, minlength=len(parts))
     some = counts > 0
-    ranked = values[np.lexsort((values, owner))]
+    by_value = np.argsort(values)
+    ranked = values[by_value[np.argsort(owner[by_value], kind="stable")]]
     first = (np.cumsum(counts) - counts)[some]
     out = np.full(len(parts), np.nan)
     out[some] = (ranked[first + (counts[some] - 1) // 2] + ranked[first + counts[some] // 2]) / 2

@@ -152,7 +152,7 @@ class Foci:
         """Longest extent of the outline in any one slice and the extent across it there, mm, (n,) each."""
         if not len(self):
             return np.zeros(0), np.zeros(0)
-        points, offsets = outline_points(self.packed, in_plane=True)
+        points, offsets = outline_points(self.packed)
         finding = groups_of(offsets)
         order = np.lexsort((points[:, 0], finding))
         points, finding = points[order], finding[order]

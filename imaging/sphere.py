@@ -26,9 +26,9 @@ LARGEST_RESIDUAL = 0.30
 INNER = 0.6
 """Share of the radius inside which a shell is empty."""
 ELLIPSOID_VOXELS = 200
-ELLIPSOID_FROM, ELLIPSOID_GAIN = 0.04, 0.9
+ELLIPSOID_FROM, ELLIPSOID_GAIN, ELLIPSOID_INSIDE = 0.04, 0.9, 0.6
 """An ellipsoid has nine parameters: it needs 200 voxels, a sphere that fits worse than 0.04, and at most 0.9 times its
-residual: that of a thick wall stays large in either."""
+residual: that of a thick wall stays large in either. What the sphere holds more than 0.6 of inside is no shell."""
 LEAST_AXIS_RATIO = 0.35
 """Flatter or longer ellipsoids are fits to plates, rings and tubes."""
 
@@ -84,19 +84,23 @@ def fit_spheres(packed: Packed, matrix: Floats, spacing: tuple[float, float, flo
     depths = INNER * np.cbrt((np.arange(5) + 0.5) / 5)  # shells of equal volume
     for m in np.flatnonzero(good).tolist():
         centre, form, residual = c[m], np.eye(3) / radius[m] ** 2, sd[m] / radius[m]
-        if parts.n_voxels[m] >= ELLIPSOID_VOXELS and ELLIPSOID_FROM < residual <= LARGEST_RESIDUAL:
+        middle = parts.centroid[m] + inverse @ centre
+        inner = _hits(packed, m, middle, few_steps, (radius[m] * depths)[None]).mean()
+        hollow = inner <= ELLIPSOID_INSIDE and parts.n_voxels[m] >= ELLIPSOID_VOXELS
+        if hollow and ELLIPSOID_FROM < residual <= LARGEST_RESIDUAL:
             egg = _ellipsoid(x[slice(*parts.voxel_offsets[m : m + 2])], radius[m])
             if egg is not None and egg[2] <= ELLIPSOID_GAIN * residual:
                 centre, form, residual = egg
+                middle = parts.centroid[m] + inverse @ centre
+                far = 1 / np.sqrt((few @ form * few).sum(axis=1))
+                inside = _hits(packed, m, middle, few_steps, far[:, None] * depths).mean(axis=1)
+                # Directions stand for equal angles; the volume in a direction grows with the cube of the distance.
+                inner = np.average(inside, weights=far**3)
         axes = 1 / np.sqrt(np.linalg.eigvalsh(form))
         mean = float(np.cbrt(axes.prod()))
         out.radius[m], out.axis_ratio[m], out.residual[m] = mean, axes.min() / axes.max(), residual
         out.offset[m] = np.linalg.norm(centre) / mean
-        middle = parts.centroid[m] + inverse @ centre
-        far = 1 / np.sqrt((few @ form * few).sum(axis=1))
-        # Directions stand for equal angles; the volume in a direction grows with the cube of the distance.
-        inside = _hits(packed, m, middle, few_steps, far[:, None] * depths).mean(axis=1)
-        out.inner_occupancy[m] = np.average(inside, weights=far**3)
+        out.inner_occupancy[m] = inner
         if residual <= LARGEST_RESIDUAL:
             reach = max(1.0, 0.75 * max(spacing), 1.2 * residual * mean)
             out.coverage[m], out.covered_mm2[m] = _cover(packed, m, middle, steps, form, reach, min(spacing) / 2)
@@ -175,7 +179,7 @@ def _hits(packed: Packed, m: int, middle: Floats, rays: Floats, radii: Floats) -
     """
     low, high = packed.components.box[m].T
     radii = radii.astype(np.float32)
-    place = np.zeros(radii.shape, np.int64)
+    place = np.zeros((len(rays), radii.shape[1]), np.int64)
     for axis in range(3):
         index = rays[:, axis, None].astype(np.float32) * radii
         index += np.float32(middle[axis] - low[axis] + 1.5)

@@ -21,8 +21,8 @@ background and the level inside: it gives size and form. A segmentation of your 
 What a finding cannot tell is missing, never 0: form below 4 voxels, extent along an axis that it does not have, HU
 inside where every voxel lies at the surface, the integrated volume without a plateau (flag `no_plateau`). Flags
 `few_voxels`, `below_resolution` and `single_slice_finding` say where sizes are upper bounds.
-[measurement.md](measurement.md) says how true the values are, and where they differ from other programs. IBSI codes are those of the reference manual of
-the [Image Biomarker Standardisation Initiative](https://ibsi.readthedocs.io)."""
+[measurement.md](measurement.md) says how true the values are, and where they differ from other programs. IBSI codes are
+those of the reference manual of the [Image Biomarker Standardisation Initiative](https://ibsi.readthedocs.io)."""
 PICTURES = {
     "size": ("pictures/size.png", "Two masks of a 6 mm ball in 0.7 mm voxels, and diameters in a slice"),
     "density": (

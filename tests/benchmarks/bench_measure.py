@@ -53,7 +53,8 @@ def sizes(each, seed):
             error = np.array([r["max_diameter_mm"] - diameter for r in rows])
             axial = np.array([r["axial_diameter_mm"] - diameter for r in rows])
             print(
-                f"{slice_mm:4} {diameter:4}  {'yes' if diameter >= 8 * max(coarse) else '':8}", *map(spread, ratio.values()),
+                f"{slice_mm:4} {diameter:4}  {'yes' if diameter >= 8 * max(coarse) else '':8}",
+                *map(spread, ratio.values()),
                 f"{np.isnan(ratio['volume_integrated_mm3']).mean():5.0%}",
                 f"  {error.mean():+5.2f} {abs(error).max():5.2f} / {abs(error / diagonal).max():4.2f}",
                 f"  {axial.mean():+5.2f} {abs(axial).max():5.2f}", sep=" | ",

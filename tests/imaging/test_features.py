@@ -249,10 +249,10 @@ def test_spacing_scales_lengths_areas_and_volumes(seed, s):
     mask, values = blob(seed)
     spacing = np.array([2.0, 0.7, 1.1])
     plain, scaled = one(mask, tuple(spacing), values), one(mask, tuple(spacing * s), values)
-    powers = {"mm": 1, "mm2": 2, "mm3": 3}
+    powers = {"mm": 1, "mm2": 2, "mm3": 3, "1/mm": -1, "1": 0}
     # The background lies 3 to 8 mm away and the sphere's tolerance is at least 1 mm: these do not scale.
     absolute = SAMPLED | {"background_mean", "background_sd", "edge_width_mm", "hu_drop", "threshold_hu"}
-    absolute |= {"volume_integrated_mm3"}
+    absolute |= {"volume_integrated_mm3", "edge_blur"}
     for f in FEATURES:
         if f.unit in powers and f.name not in absolute:
             missing = np.isnan(plain[f.name]) and np.isnan(scaled[f.name])

@@ -60,8 +60,13 @@ class Foci:
     @cached_property
     def surroundings(self) -> Surroundings:
         """Background and HU fall round each finding; tissue above the growth threshold is no background."""
+        return look_around(self.volume, self.mask, self._ceiling)
+
+    @property
+    def _ceiling(self) -> float:
+        """HU above which a voxel belongs to some candidate; none is known for a given segmentation."""
         thresholds = self.detection.thresholds
-        return look_around(self.volume, self.mask, np.inf if thresholds is None else thresholds.grow_hu)
+        return np.inf if thresholds is None else thresholds.grow_hu
 
     @cached_property
     def background(self) -> tuple[Array, Array]:
@@ -191,5 +196,6 @@ class Foci:
     @cached_property
     def integrated_mm3(self) -> Array:
         """Volume from the integral of HU; what belongs to other findings or to excluded candidates is left out."""
-        others = Components.concatenate((self.mask, self.detection.excluded.components), self.volume.shape)
-        return integrated_volume(self.volume, self.shape, others, self.background[0], self.inside.plateau)
+        return integrated_volume(
+            self.volume, self.shape, self.mask, self._ceiling, self.background[0], self.inside.plateau
+        )

@@ -82,38 +82,38 @@ def look_inside(volume: Volume, packed: Packed, background: tuple[Floats, Floats
 
 
 def integrated_volume(
-    volume: Volume, parts: Components, others: Components, background: Floats, plateau: Floats
+    volume: Volume, parts: Components, masks: Components, ceiling: float, background: Floats, plateau: Floats
 ) -> Floats:
     """Volume of material that the HU in and round each component amount to, mm3; NaN without a plateau.
 
     Parameters
     ----------
-    parts : Components
-        Half-maximum masks.
-    others : Components
-        What belongs to something else: the findings themselves (component k of it is left to component k of `parts`),
-        then anything more.
+    parts, masks : Components
+        Half-maximum and detection mask of each finding; what is in the detection mask of another is left out.
+    ceiling : float
+        HU above which a voxel outside of both belongs to something else: another candidate, bone, contrast.
     background, plateau : (n,) ndarray
         HU of the surroundings and of the material.
     """
     out = np.full(len(parts), np.nan)
     step = np.minimum(volume.spacing, STEP_MM)
     margin = (REACH_MM / step).astype(np.int64)
-    far = others.box
     for k in np.flatnonzero(np.isfinite(plateau) & np.isfinite(background)).tolist():  # on crops: each has its own rim
         box = parts.box[k]
         low, high = np.maximum(box[:, 0] - margin, 0), np.minimum(box[:, 1] + margin, volume.shape)
         crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         square = squared_distance(parts.crop(k), box[:, 0] - low, high - box[:, 1], tuple(step))
-        here = square <= REACH_MM**2
+        values = volume.array[crop]
+        here = (square <= REACH_MM**2) & ((values <= ceiling) | (square == 0))
+        near = np.flatnonzero(((masks.box[:, :, 0] < high) & (masks.box[:, :, 1] > low)).all(axis=1))
+        for other in (k, *near[near != k]):
+            at = masks.coordinates[slice(*masks.voxel_offsets[other : other + 2])]
+            at = at[((at >= low) & (at < high)).all(axis=1)] - low
+            at = at[square[tuple(at.T)] <= REACH_MM**2]
+            here[tuple(at.T)] = other == k
         if volume.valid is not None:
             here &= volume.valid[crop]
-        near = np.flatnonzero(((far[:, :, 0] < high) & (far[:, :, 1] > low)).all(axis=1))
-        for other in near[near != k]:
-            at = others.coordinates[slice(*others.voxel_offsets[other : other + 2])]
-            at = at[((at >= low) & (at < high)).all(axis=1)] - low
-            here[tuple(at.T)] = False
-        excess = volume.array[crop][here].sum(dtype=float) - here.sum() * background[k]
+        excess = values[here].sum(dtype=float) - here.sum() * background[k]
         out[k] = excess * volume.voxel_volume_mm3 / (plateau[k] - background[k])
     return out
 

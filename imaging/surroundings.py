@@ -56,7 +56,7 @@ def look_around(volume: Volume, components: Components, ceiling: float) -> Surro
         HU above which a voxel belongs to some candidate and is no background.
     """
     out = np.full((4, len(components)), np.nan)
-    margin = np.array([int(np.ceil(SHELL_MM[1] / step)) for step in volume.spacing])
+    margin = np.array([int(SHELL_MM[1] / step) for step in volume.spacing])
     inner = 0.6 * min(volume.spacing[1:])
     p95 = components.quantile(components.values(volume.array), 0.95)
     for k, box in enumerate(components.box):

@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_features.py [--components 742] [--rounds 5]
 
 Lumps of one to four balls (12 to 800 voxels, mean about 300) in 1 x 0.7 x 0.7 mm voxels with noise. scikit-image gets
-the properties that it has of ours; it has no surface, no shell, no background, no edge, no profile. Seconds are those of
+the properties that it has of ours; it has no surface, shell, background, edge or profile. Seconds are those of
 the process, the least of several rounds; the parts below are the shared intermediates that features are made of.
 """
 

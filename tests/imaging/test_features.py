@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 from skimage.measure import marching_cubes, mesh_surface_area, regionprops_table
 
 from imaging import FEATURES, Detection, UsageError, Volume, measure
@@ -241,6 +242,17 @@ def test_a_moved_origin_changes_the_place_only(seed, origin):
     agree(plain, moved, set(NUMERIC) - PLACE)
     for k, axis in enumerate("xyz"):
         assert moved[f"centroid_{axis}_mm"] - plain[f"centroid_{axis}_mm"] == pytest.approx(origin[k], abs=1e-6)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_a_turned_patient_changes_the_place_only(seed, turn):
+    mask, values = blob(seed)
+    direction = Rotation.random(random_state=turn).as_matrix()
+    plain, turned = one(mask, (2, 0.7, 1.1), values), one(mask, (2, 0.7, 1.1), values, direction=direction)
+    agree(plain, turned, set(NUMERIC) - PLACE - SAMPLED)
+    for name in SAMPLED:
+        assert np.isnan(plain[name]) or turned[name] == pytest.approx(plain[name], abs=0.03, rel=0.05), name
 
 
 @settings(max_examples=15, deadline=None)

@@ -38,10 +38,14 @@ PICTURES = {
 """Module of features -> picture, caption."""
 
 
+ORDER = ("size", "shape", "density", "shell", "intensity", "place", "anatomy")
+"""Modules of features that come first, in this order; others follow by name."""
+
+
 def features_page() -> str:
     """The page in Markdown: `calcimap features --markdown`."""
     sections = []
-    for module, entries in groupby(sorted(FEATURES, key=_home), key=_home):
+    for module, entries in groupby(sorted(FEATURES, key=_rank), key=_home):
         head, _, rest = (sys.modules[module].__doc__ or "").partition("\n\n")
         first, _, more = " ".join(head.split()).partition(". ")
         text = "\n\n".join(filter(None, (more, rest.strip())))
@@ -55,6 +59,11 @@ def features_page() -> str:
 
 def _home(f: Feature) -> str:
     return f.compute.__module__
+
+
+def _rank(f: Feature) -> tuple[int, str]:
+    name = _home(f).rpartition(".")[2]
+    return ORDER.index(name) if name in ORDER else len(ORDER), name
 
 
 def _row(f: Feature) -> tuple[str, str, str, str, str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         ValuesError,
     )
     from .excluded import describe_excluded
-    from .features import FEATURES, Feature, feature, measure
+    from .features import FEATURES, Feature, feature, features_page, measure
     from .flags import FLAGS
     from .geometry import axis_letters
     from .groups import group, summarize_groups
@@ -62,6 +62,7 @@ _HOME = {
     "UsageError": "errors", "ValuesError": "errors",
     "describe_excluded": "excluded",
     "FEATURES": "features", "Feature": "features", "feature": "features", "measure": "features",
+    "features_page": "features",
     "FLAGS": "flags",
     "group": "groups", "summarize_groups": "groups",
     "read_anatomy": "reading.anatomy", "read_mask": "reading.masks",
@@ -124,6 +125,7 @@ __all__ = [
     "describe_excluded",
     "detect",
     "feature",
+    "features_page",
     "find_series",
     "group",
     "measure",

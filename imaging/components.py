@@ -187,6 +187,13 @@ class Components:
         image.reshape(-1)[self.voxels] = names.astype(dtype)[self.component]
         return image
 
+    def crop(self, k: int) -> NDArray[np.bool_]:
+        """Component `k` as a mask in its own box."""
+        low, high = self.box[k].T
+        mask = np.zeros(high - low, bool)
+        mask[tuple((self.coordinates[self.voxel_offsets[k] : self.voxel_offsets[k + 1]] - low).T)] = True
+        return mask
+
     # -- reductions over runs --------------------------------------------------------------------------------------
 
     @cached_property

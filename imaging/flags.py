@@ -35,6 +35,7 @@ FLAGS: dict[str, str] = {
     "mass_kept": "larger than the size limit for candidates, kept because it is compact, solid and densest inside",
     "given": "from a given segmentation, measured as it is",
     "halfmax_fallback": "no half-maximum mask could be grown; the detection mask stands in for it",
+    "no_plateau": "no level inside that partial volume leaves alone, or no background: no integrated volume",
     "single_slice_finding": "lies in one slice: no extent along the slice normal can be measured",
     "coarse_label": "slice spacing above 1.5 mm: pattern from the coarse vocabulary",
     "in_plane_label": "slice spacing above 3.5 mm: pattern from what a thick slice shows in its plane",

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from .components import Components
 from .detection import Detection
+from .edges import Edges, edges
 from .halfmax import halfmax_level, halfmax_mask
-from .mesh import Packed, groups_of, outline_points, surfaces
+from .inside import Inside, integrated_volume, look_inside
+from .mesh import Packed, groups_of, hulls, outline_points, surfaces
 from .sphere import SphereFit, fit_spheres
 from .surroundings import Surroundings, look_around
 from .volume import Volume
@@ -20,8 +22,7 @@ from .volume import Volume
 Array = NDArray[Any]
 ANGLES = np.arange(180.0)
 """Degrees; directions in which a slice's outline is measured. The longest is missed by at most 0.004 %."""
-
-
+FEWEST_FOR_FORM = 4
 TIE = 1e-9
 """Relative difference below which two lengths are the same."""
 
@@ -59,8 +60,13 @@ class Foci:
     @cached_property
     def surroundings(self) -> Surroundings:
         """Background and HU fall round each finding; tissue above the growth threshold is no background."""
+        return look_around(self.volume, self.mask, self._ceiling)
+
+    @property
+    def _ceiling(self) -> float:
+        """HU above which a voxel belongs to some candidate; none is known for a given segmentation."""
         thresholds = self.detection.thresholds
-        return look_around(self.volume, self.mask, np.inf if thresholds is None else thresholds.grow_hu)
+        return np.inf if thresholds is None else thresholds.grow_hu
 
     @cached_property
     def background(self) -> tuple[Array, Array]:
@@ -75,7 +81,8 @@ class Foci:
     def _shape(self) -> tuple[Components, NDArray[np.bool_]]:
         if self.detection.given:
             return self.mask, np.zeros(len(self), bool)
-        level = halfmax_level(self.mask, self.values, *self.background)
+        plateau = look_inside(self.volume, Packed(self.mask), self.background).plateau
+        level = halfmax_level(self.mask, self.values, *self.background, plateau)
         return halfmax_mask(self.volume, self.mask, level, self.detection.found.level)
 
     @property
@@ -114,6 +121,11 @@ class Foci:
         """The half-maximum masks, each in a box of its own."""
         return Packed(self.shape)
 
+    @property
+    def formed(self) -> NDArray[np.bool_]:
+        """Where the half-maximum mask has the 4 voxels that a form takes: three are a line or a plane."""
+        return self.shape.n_voxels >= FEWEST_FOR_FORM
+
     @cached_property
     def surfaces(self) -> tuple[Array, Array]:
         """Mesh volume, mm3, and mesh area, mm2."""
@@ -136,26 +148,16 @@ class Foci:
         return lengths
 
     @cached_property
-    def hulls(self) -> tuple[Array, Array]:
-        """Convex hull of the mesh vertices: its volume, mm3, and largest vertex distance (IBSI L0JK), mm, (n,) each."""
-        from scipy.spatial import ConvexHull
-        from scipy.spatial.distance import pdist
-
-        points, offsets = outline_points(self.packed, in_plane=False)
-        points = points @ self.matrix.T
-        out = np.zeros((2, len(self)))
-        for k in range(len(self)):  # Qhull takes one set at a time; findings only, never all components
-            own = points[offsets[k] : offsets[k + 1]]
-            hull = ConvexHull(own - own[0])
-            out[:, k] = hull.volume, pdist(own[hull.vertices]).max()
-        return out[0], out[1]
+    def hulls(self) -> tuple[Array, Array, Array]:
+        """Convex hull of the mesh vertices: volume, mm3, area, mm2, largest vertex distance (IBSI L0JK), mm, (n,)."""
+        return hulls(self.packed, self.matrix)
 
     @cached_property
     def slice_extents(self) -> tuple[Array, Array]:
         """Longest extent of the outline in any one slice and the extent across it there, mm, (n,) each."""
         if not len(self):
             return np.zeros(0), np.zeros(0)
-        points, offsets = outline_points(self.packed, in_plane=True)
+        points, offsets = outline_points(self.packed)
         finding = groups_of(offsets)
         order = np.lexsort((points[:, 0], finding))
         points, finding = points[order], finding[order]
@@ -179,25 +181,21 @@ class Foci:
         """Sphere fitted to the half-maximum mask, with coverage and inner occupancy."""
         return fit_spheres(self.packed, self.matrix, self.volume.spacing)
 
-    # -- edge ------------------------------------------------------------------------------------------------------
+    # -- HU across the surface and inside ----------------------------------------------------------------------------
 
     @cached_property
-    def edge_gradient(self) -> Array:
-        """Median of |gradient of HU| over the surface voxels of the half-maximum mask, HU/mm, (n,)."""
-        surface = self.packed.open_sides().any(axis=1)
-        where = self.shape.coordinates[surface]
-        slope = np.zeros((len(where), 3))
-        for axis, size in enumerate(self.volume.shape):
-            if size == 1:
-                continue
-            up, down = where.copy(), where.copy()
-            up[:, axis] = np.minimum(where[:, axis] + 1, size - 1)
-            down[:, axis] = np.maximum(where[:, axis] - 1, 0)
-            rise = self.volume.array[tuple(up.T)].astype(float) - self.volume.array[tuple(down.T)]
-            slope[:, axis] = rise / (up[:, axis] - down[:, axis])
-        steep = np.linalg.norm(slope @ np.linalg.inv(self.matrix), axis=1)  # chain rule: d/dmm = d/dindex M^-1
-        counts = np.bincount(self.shape.component[surface], minlength=len(self))
-        ends = np.cumsum(counts)
-        ranked = steep[np.lexsort((steep, self.shape.component[surface]))]
-        middle = ranked[ends - counts + (counts - 1) // 2] + ranked[ends - counts + counts // 2] if len(self) else steep
-        return np.asarray(middle / 2)
+    def edges(self) -> Edges:
+        """How steep the surface of the half-maximum mask is, from P95 of the detection mask to the background."""
+        return edges(self.volume, self.packed, self.mask.quantile(self.values, 0.95) - self.background[0])
+
+    @cached_property
+    def inside(self) -> Inside:
+        """Core, profile by depth and plateau of the half-maximum mask."""
+        return look_inside(self.volume, self.packed, self.background)
+
+    @cached_property
+    def integrated_mm3(self) -> Array:
+        """Volume from the integral of HU; what belongs to other findings or to excluded candidates is left out."""
+        return integrated_volume(
+            self.volume, self.shape, self.mask, self._ceiling, self.background[0], self.inside.plateau
+        )

@@ -14,14 +14,25 @@ from .volume import Volume
 
 GROW_MM = 2.0
 """How far the mask may reach beyond the detection mask, and at least one voxel in every direction."""
+NOISE_SD = 3.0
+"""P99 lies at most this many standard deviations of noise above a plateau."""
 
 
 def halfmax_level(
-    components: Components, values: NDArray[np.generic], mean: NDArray[np.float64], sd: NDArray[np.float64]
+    components: Components,
+    values: NDArray[np.generic],
+    mean: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    plateau: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """HU of the half-maximum, (n,): max(background + 3 sd, (background + P99 of the finding) / 2)."""
+    """HU of the half-maximum, (n,): max(background + 3 sd, (background + top) / 2).
+
+    The top is P99 of the finding, or the plateau inside where noise explains why P99 lies higher: P99 of a plateau lies
+    2.3 sd above it, which makes a 6 mm ball up to 8 % too small.
+    """
     p99 = components.quantile(values, 0.99)
-    return np.asarray(np.maximum(mean + 3 * sd, (mean + p99) / 2))
+    top = np.where(np.abs(p99 - plateau) <= NOISE_SD * sd, plateau, p99)
+    return np.asarray(np.maximum(mean + 3 * sd, (mean + top) / 2))
 
 
 def halfmax_mask(

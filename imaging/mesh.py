@@ -115,30 +115,55 @@ def surfaces(packed: Packed, matrix: NDArray[np.float64]) -> tuple[NDArray[np.fl
     return volumes, np.asarray(np.bincount(owner, area_of[kind], n), dtype=float)
 
 
-def outline_points(packed: Packed, in_plane: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Mesh vertices: midpoints between a voxel and an outside neighbour, as indices (slice, row, column).
+def outline_points(packed: Packed) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Corners of the outline in each slice: midpoints between a voxel and an outside neighbour in the slice.
 
-    Parameters
-    ----------
-    in_plane : bool
-        Only neighbours in the same slice: the outline within each slice.
+    Those of voxels that lie between two others of a row or column are left out: no extent ends there.
 
     Returns
     -------
     points : (m, 3) ndarray
-        By component.
+        Indices (slice, row, column), by component.
     offsets : (n + 1,) ndarray
         Component k owns ``points[offsets[k]:offsets[k + 1]]``.
     """
-    components = packed.components
+    parts = packed.components
     sides = packed.open_sides()
-    if in_plane:
-        sides[:, :2] = False
+    sides[:, :2] = False
+    corner = np.all(sides[:, 2::2] | sides[:, 3::2], axis=1, keepdims=True)
+    points, owner = _midpoints(packed, sides & corner)
+    return points, np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=len(parts))))).astype(np.int64)
+
+
+def _midpoints(packed: Packed, sides: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Points half-way from voxels to neighbours, as indices, and the component of each; sides as of `open_sides`."""
     voxel, side = np.nonzero(sides)
-    points = components.coordinates[voxel].astype(float)
+    points = packed.components.coordinates[voxel].astype(float)
     points[np.arange(len(voxel)), side // 2] += np.where(side % 2, 0.5, -0.5)
-    counts = np.bincount(components.component[voxel], minlength=len(components))
-    return points, np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    return points, packed.components.component[voxel]
+
+
+def hulls(
+    packed: Packed, matrix: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Convex hull of the mesh vertices of every component: volume (mm3), area (mm2), largest distance (mm), (n,) each.
+
+    A voxel between two others of its component on a grid line is no corner of the hull: only the rest go to Qhull.
+    """
+    from scipy.spatial import ConvexHull
+    from scipy.spatial.distance import pdist
+
+    parts = packed.components
+    sides = packed.open_sides()
+    corner = np.all(sides[:, 0::2] | sides[:, 1::2], axis=1, keepdims=True)
+    points, owner = _midpoints(packed, sides & corner)
+    points = (points - parts.box[owner, :, 0]) @ matrix.T
+    ends = np.cumsum(np.bincount(owner, minlength=len(parts)))
+    out = np.zeros((3, len(parts)))
+    for k, (first, last) in enumerate(zip(np.append(0, ends), ends, strict=False)):  # Qhull takes one set at a time
+        hull = ConvexHull(points[first:last])
+        out[:, k] = hull.volume, hull.area, pdist(hull.points[hull.vertices]).max()
+    return out[0], out[1], out[2]
 
 
 def groups_of(offsets: NDArray[np.int64]) -> NDArray[np.int64]:

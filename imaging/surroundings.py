@@ -6,11 +6,13 @@ The only per-candidate loop of the detection: it runs over those that passed siz
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .components import Components
+from .distance import squared_distance
 from .volume import Volume
 
 NEAR_MM = 3.0
@@ -56,34 +58,44 @@ def look_around(volume: Volume, components: Components, ceiling: float) -> Surro
     ceiling : float
         HU above which a voxel belongs to some candidate and is no background.
     """
-    from scipy import ndimage
-
     out = np.full((4, len(components)), np.nan)
-    margin = [int(np.ceil(SHELL_MM[1] / step)) for step in volume.spacing]
-    offsets = components.voxel_offsets
+    margin = np.array([int(SHELL_MM[1] / step) for step in volume.spacing])
     inner = 0.6 * min(volume.spacing[1:])
     p95 = components.quantile(components.values(volume.array), 0.95)
     for k, box in enumerate(components.box):
-        low = np.maximum(box[:, 0] - margin, 0)
-        high = np.minimum(box[:, 1] + margin, volume.shape)
-        crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        outside = np.ones(high - low, bool)
-        outside[tuple((components.coordinates[offsets[k] : offsets[k + 1]] - low).T)] = False
-        distance = ndimage.distance_transform_edt(outside, sampling=volume.spacing)
-        here = (distance > 0) & (distance <= SHELL_MM[1])
+        before = np.minimum(margin, box[:, 0])
+        after = np.minimum(margin, volume.shape - box[:, 1])
+        crop = tuple(slice(a, b) for a, b in zip(box[:, 0] - before, box[:, 1] + after, strict=True))
+        square = squared_distance(components.crop(k), before, after, volume.spacing)
+        here = (square > 0) & (square <= SHELL_MM[1] ** 2)
         if volume.valid is not None:
             here &= volume.valid[crop]
-        values, distance = volume.array[crop][here].astype(np.float32), distance[here]
-        near = values[(distance >= inner) & (distance <= NEAR_MM)]
-        tissue = (distance >= SHELL_MM[0]) & (values > BACKGROUND_HU[0]) & (values < min(BACKGROUND_HU[1], ceiling))
+        values, square = volume.array[crop][here], square[here]
+        near = values[(square >= inner**2) & (square <= NEAR_MM**2)]
+        tissue = (square >= SHELL_MM[0] ** 2) & (values > BACKGROUND_HU[0]) & (values < min(BACKGROUND_HU[1], ceiling))
         shell = values[tissue]
         if len(shell) < FEWEST_VOXELS or len(near) == 0:
             continue
-        background = np.median(shell)
-        spread = 1.4826 * np.median(np.abs(shell - background))
-        fall = (p95[k] - np.quantile(near, 0.75)) / max(p95[k] - background, 20.0)
+        background = _quantile(shell, 0.5)
+        # A median of whole numbers is a whole or half number: twice the deviation is whole again, and is counted.
+        twice = (
+            2 * shell.astype(np.int32) - int(2 * background) if shell.dtype.kind == "i" else 2 * (shell - background)
+        )
+        spread = 1.4826 * _quantile(np.abs(twice), 0.5) / 2
+        fall = (p95[k] - _quantile(near, 0.75)) / max(p95[k] - background, 20.0)
         out[:, k] = background, spread, fall, (near > 300).mean()
     return Surroundings(out[0], out[1], p95, out[2], out[3])
+
+
+def _quantile(values: NDArray[Any], q: float) -> float:
+    """Quantile with linear interpolation, as numpy's; whole HU are counted, which takes a fifth of the time."""
+    if values.dtype.kind != "i":
+        return float(np.quantile(values.astype(np.float64), q))
+    low = int(values.min())
+    up_to = np.cumsum(np.bincount(values.astype(np.int64) - low))
+    place = (len(values) - 1) * q
+    below, above = np.searchsorted(up_to, (np.floor(place), np.ceil(place)), side="right") + low
+    return float(below + (above - below) * (place - np.floor(place)))
 
 
 SMOOTH_MM = (0.8, 1.2, 1.2)

@@ -129,10 +129,15 @@ def inspect(
 
 
 @app.command()
-def features() -> None:
+def features(
+    markdown: Annotated[bool, typer.Option("--markdown", help="the page of the documentation")] = False,
+) -> None:
     """List what is measured: name, unit, definition, source."""
-    from imaging import FEATURES
+    from imaging import FEATURES, features_page
 
+    if markdown:
+        print(features_page(), end="")
+        return
     for f in FEATURES:
         print(f"{f.name}  [{f.unit or '-'}]\n    {f.definition}\n    {f.source}")
 

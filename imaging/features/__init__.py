@@ -12,7 +12,8 @@ import pandas as pd
 from ..detection import Detection
 from ..flags import join
 from ..foci import Foci
-from . import anatomy, intensity, place, shape, shell, size
+from . import anatomy, density, intensity, place, shape, shell, size
+from .page import features_page
 from .registry import FEATURES, Feature, feature
 
 FEW_VOXELS = 8
@@ -55,6 +56,7 @@ def _flags(foci: Foci) -> list[str]:
         "few_voxels": (mask.n_voxels < FEW_VOXELS) | (extent < 2).any(axis=1),
         "below_resolution": size.equivalent_diameter(foci) < RESOLVED * max(volume.spacing),
         "single_slice_finding": np.diff(shape.box, axis=2)[:, 0, 0] < 2,
+        "no_plateau": np.isnan(foci.integrated_mm3),
         "halfmax_fallback": foci.fallback,
         "touches_bone": found.split,
         "shell_kept": found.kept == "shell_kept",
@@ -69,4 +71,17 @@ def _flags(foci: Foci) -> list[str]:
     return [join(*(code for code, holds in codes.items() if holds[k])) for k in range(len(foci))]
 
 
-__all__ = ["FEATURES", "Feature", "anatomy", "feature", "intensity", "measure", "place", "shape", "shell", "size"]
+__all__ = [
+    "FEATURES",
+    "Feature",
+    "anatomy",
+    "density",
+    "feature",
+    "features_page",
+    "intensity",
+    "measure",
+    "place",
+    "shape",
+    "shell",
+    "size",
+]

@@ -1,4 +1,9 @@
-"""How large a finding is."""
+"""How large a finding is.
+
+Four volumes, each with a bias of its own: by the detection mask (swells: 1.2 times at 20 mm, 2 times at 4 mm, more in
+thick slices), by the half-maximum mask (0.9 to 1 from 5 voxels on), by its mesh (a little less), and integrated (within
+a few per cent wherever it is not missing).
+"""
 
 from __future__ import annotations
 
@@ -22,14 +27,28 @@ def volume(f: Foci) -> Array:
 
 @feature("volume_halfmax_mm3", unit="mm3", source="IBSI YEKZ, half-maximum mask")
 def volume_halfmax(f: Foci) -> Array:
-    """Voxels of the half-maximum mask times the voxel volume."""
+    """Voxels of the half-maximum mask times the voxel volume.
+
+    Within 10 % of the truth for balls of at least 8 voxels (of the largest spacing) across; smaller ones read up
+    to 40 % too small down to 2 voxels, and too large below that, where one voxel is more than the object.
+    """
     return f.shape.n_voxels * f.voxel_mm3
+
+
+@feature("volume_integrated_mm3", unit="mm3", source="sum (HU - background) v / (plateau - background)")
+def volume_integrated(f: Foci) -> Array:
+    """Volume of material that HU in and up to 2 mm round the half-maximum mask amount to; missing without a plateau.
+
+    Unbiased where partial volume makes a mask too large or too small; other findings and excluded candidates are left
+    out. Of a finding of mixed density it is the volume that would have the HU of its core.
+    """
+    return f.integrated_mm3
 
 
 @feature("max_diameter_mm", unit="mm", source="IBSI L0JK, half-maximum mask")
 def max_diameter(f: Foci) -> Array:
     """Largest distance between two vertices of the mesh, in 3-D."""
-    return f.hulls[1]
+    return f.hulls[2]
 
 
 @feature("axial_diameter_mm", unit="mm", source="RECIST 1.1 longest diameter (Eisenhauer 2009), half-maximum mask")

@@ -40,6 +40,8 @@ class SphereFit:
         a small piece of either.
     inner_occupancy : ndarray
         Share of the ball of 0.6 radius that the mask fills, at 5000 points.
+    centre : ndarray
+        Fitted centre, voxel index (slice, row, column), (n, 3).
     """
 
     radius: NDArray[np.float64]
@@ -47,6 +49,7 @@ class SphereFit:
     coverage: NDArray[np.float64]
     offset: NDArray[np.float64]
     inner_occupancy: NDArray[np.float64]
+    centre: NDArray[np.float64]
 
 
 def fit_spheres(packed: Packed, matrix: NDArray[np.float64], spacing: tuple[float, float, float]) -> SphereFit:
@@ -55,7 +58,7 @@ def fit_spheres(packed: Packed, matrix: NDArray[np.float64], spacing: tuple[floa
     n = len(parts)
     nan = np.full(n, np.nan)
     if not n:
-        return SphereFit(nan, nan, nan, nan, nan)
+        return SphereFit(nan, nan, nan, nan, nan, np.zeros((0, 3)))
     centre = parts.centroid
     x = (parts.coordinates - centre[parts.component]) @ matrix.T
     design = np.column_stack((2 * x, np.ones(len(x))))
@@ -85,11 +88,12 @@ def fit_spheres(packed: Packed, matrix: NDArray[np.float64], spacing: tuple[floa
             coverage[m] = _hits(packed, m, centre[m], c[m], near, matrix).any(axis=1).mean()
     with np.errstate(divide="ignore", invalid="ignore"):
         offset = np.where(good, np.linalg.norm(c, axis=1) / radius, np.nan)
-    return SphereFit(np.where(good, radius, np.nan), residual, coverage, offset, inner)
+    where = np.where(good[:, None], centre + c @ np.linalg.inv(matrix).T, np.nan)
+    return SphereFit(np.where(good, radius, np.nan), residual, coverage, offset, inner, where)
 
 
 @cache
-def _directions() -> NDArray[np.float64]:
+def directions() -> NDArray[np.float64]:
     """Unit vectors spread evenly over the sphere (Fibonacci lattice), (1000, 3)."""
     k = np.arange(N_DIRECTIONS) + 0.5
     polar, azimuth = np.arccos(1 - 2 * k / N_DIRECTIONS), np.pi * (1 + 5**0.5) * k
@@ -104,13 +108,18 @@ def _hits(
     radii: NDArray[np.float64],
     matrix: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Whether component m holds the voxel at each radius in each direction from the fitted centre, (1000, radii).
+    """Whether component m holds the voxel at each radius in each direction from the fitted centre, (1000, radii)."""
+    points = centre + directions()[:, None, :] * radii[:, None]
+    return holds(packed, m, points @ np.linalg.inv(matrix).T + centroid)
+
+
+def holds(packed: Packed, m: Any, where: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether component m holds the voxel that each index (..., 3) lies in, (...).
 
     Points are looked up, not voxels counted: between thick slices lie no voxel centres.
     """
-    points = centre + _directions()[:, None, :] * radii[:, None]
-    index = np.rint(points @ np.linalg.inv(matrix).T + centroid).astype(np.int64)
+    index = np.rint(where).astype(np.int64)
     box = packed.components.box[m]
-    inside = ((index >= box[:, 0]) & (index < box[:, 1])).all(axis=2)
-    place = packed.base[m] + ((index - box[:, 0] + 1) * packed.strides[m]).sum(axis=2)
+    inside = ((index >= box[:, 0]) & (index < box[:, 1])).all(axis=-1)
+    place = packed.base[m] + ((index - box[:, 0] + 1) * packed.strides[m]).sum(axis=-1)
     return np.asarray(packed.mask[np.where(inside, place, packed.base[m])])  # a box starts with margin

@@ -12,7 +12,7 @@ import pandas as pd
 from ..detection import Detection
 from ..flags import join
 from ..foci import Foci
-from . import anatomy, intensity, place, shape, shell, size
+from . import anatomy, form, intensity, place, shape, shell, size
 from .registry import FEATURES, Feature, feature
 
 FEW_VOXELS = 8
@@ -68,4 +68,4 @@ def _flags(foci: Foci) -> list[str]:
     return [join(*(code for code, holds in codes.items() if holds[k])) for k in range(len(foci))]
 
 
-__all__ = ["FEATURES", "Feature", "anatomy", "feature", "intensity", "measure", "place", "shape", "shell", "size"]
+__all__ = ["FEATURES", "Feature", "anatomy", "feature", "form", "intensity", "measure", "place", "shape", "shell", "size"]

@@ -100,7 +100,7 @@ def _solid(d: Draw) -> list[Thing]:
 
 
 def _eggshell(d: Draw) -> list[Thing]:
-    outer = d.between(max(5.0, 3 * d.resolution), 13.0)
+    outer = d.between(max(5.0, 3 * d.resolution), max(13.0, 3.6 * d.resolution))
     wall, hu = d.between(0.9, (1 - APART) * 2.0), d.between(500, 1000)
     if d.chance(0.3):
         radii = (outer, outer * d.between(0.72, 1), outer * d.between(0.72, 1))
@@ -116,16 +116,16 @@ def _eggshell(d: Draw) -> list[Thing]:
 def _rim(d: Draw) -> list[Thing]:
     hu = d.between(450, 1000)
     if d.chance(0.4):
-        outer = d.between(max(6.0, 3 * d.resolution), 13.0)
+        outer = d.between(max(6.0, 3 * d.resolution), max(13.0, 3.6 * d.resolution))
         share = d.between(0.40 * (1 + APART), 0.70 * (1 - APART))
         return [Thing(Shell(d.point(), outer, d.between(1.2, 2.6), share, d.axis(0, 0, 1)), hu)]
     wall = d.between(2.0 * (1 + APART), 3.7)
-    outer = d.between(max(wall / 0.3, 3 * d.resolution), 13.5)
+    outer = d.between(max(wall / 0.3, 3 * d.resolution), max(13.5, 3.6 * d.resolution))
     return [Thing(Shell(d.point(), outer, wall), hu)]
 
 
 def _ring(d: Draw) -> list[Thing]:
-    radius = d.between(max(4.5, 2.5 * d.resolution), 10.5)
+    radius = d.between(max(4.5, 2.5 * d.resolution), max(10.5, 3.2 * d.resolution))
     tube, hu = d.between(0.75, min(1.5, 0.21 * radius)), d.between(600, 1100)
     if d.chance(0.5):
         return [Thing(Torus(d.point(), radius, tube, d.axis(0, 0, 1)), hu)]
@@ -150,13 +150,14 @@ def _linear(d: Draw) -> list[Thing]:
 
 def _tram_track(d: Draw) -> list[Thing]:
     hu = d.between(600, 1100)
-    if d.chance(0.25):
+    if d.chance(0.25) and d.resolution <= 1.5:
         outer, wall = d.between(2.5 + d.resolution, 5.0), d.between(1.1, 1.6)
         length = d.between(5.2 * outer, 30)
         tube, lumen = (Cylinder(d.point(), r, length + end, d.axis(1, 0, 0)) for r, end in ((outer, 0), (outer - wall, 1)))
         return [Thing(tube, hu), Thing(lumen, TISSUE_HU)]
     radius, half = d.between(0.65, 1.1), d.between(14, 26) / 2
-    apart = d.between(max(2.0 * (1 + APART), 2 * radius + 1.6 * d.resolution + 0.5), 10.0) / 2
+    closest = max(2.0 * (1 + APART), 2 * radius + 1.6 * d.resolution + 0.5)
+    apart = d.between(closest, max(10.0, closest + 1)) / 2
     tilt = half * math.sin(math.radians(d.between(0, 20 * (1 - APART))) / 2)
     return [
         Thing(Rod(d.point(-half, side * apart, side * tilt), d.point(half, side * apart, -side * tilt), radius), hu)

@@ -29,8 +29,9 @@ HOLLOW_MM, LINE_MM, BODY_MM, THICK_MM = 5.0, 4.0, 6.0, 2.0
 """Rays are cast from this equivalent diameter, skeletons and lobes made from these longest diameters, up to this spacing."""
 COMPACT, STRETCHED = 0.90, 0.75
 """Solidity up to which a body may have layers or lobes, and a skeleton that tells more than its axes do."""
-CLOSED = 0.45
-"""Coverage from which a shell is a surface, whose thinned plate is no skeleton of lines."""
+SHELL, CLOSED, LAYERED = 0.22, 0.45, 0.80
+"""Fit residual up to which, and coverage from which a shell is a surface, and the share of rays with two entries from
+which it is several: a thinned surface is no skeleton of lines."""
 TIE = 1e-9
 """Relative difference below which two lengths are the same."""
 
@@ -230,11 +231,13 @@ class Foci:
         with np.errstate(divide="ignore", invalid="ignore"):
             solidity = self.surfaces[0] / self.hulls[0]
         large = (self.hulls[1] >= LINE_MM) & (max(self.volume.spacing) <= THICK_MM) & (self.shape.n_voxels >= 10)
+        fit = self.sphere
         with np.errstate(invalid="ignore"):
-            closed = (self.sphere.inner_occupancy <= 0.5) & (self.sphere.coverage >= CLOSED)
-        large &= ~(closed | (self.rays.layered >= CLOSED))
+            shell = (fit.residual <= SHELL) & (fit.inner_occupancy <= 0.5) & (fit.coverage >= CLOSED)
+        large &= ~shell
         lines = large & ((solidity <= STRETCHED) | (self.axes[:, 1] <= STRETCHED / 2 * self.axes[:, 0]))
         bodies = large & (self.hulls[1] >= BODY_MM) & (solidity <= COMPACT)
+        lines &= ~(self.rays.layered >= LAYERED)
         return measure_topology(self.packed, self.volume, self.level, lines, bodies)
 
     # -- edge ------------------------------------------------------------------------------------------------------

@@ -107,6 +107,16 @@ def _compact_limit(table: pd.DataFrame) -> NDArray[np.float64]:
     return 1.75 * _punctate_limit(table)
 
 
+def _compact_roundness(table: pd.DataFrame) -> NDArray[np.float64]:
+    """0.4; 0.25 in slices above 1.5 mm, where a dot that lies in two of them looks long."""
+    return np.where(table["slice_spacing_mm"].to_numpy(dtype=float) <= FINE_MM, 0.4, 0.25)
+
+
+def _solid_limit(table: pd.DataFrame) -> NDArray[np.float64]:
+    """0.80; 0.72 in slices above 1.5 mm, whose steps take so much from a convex body."""
+    return np.where(table["slice_spacing_mm"].to_numpy(dtype=float) <= FINE_MM, 0.80, 0.72)
+
+
 def _thin_wall(table: pd.DataFrame) -> NDArray[np.float64]:
     """2 mm (Jacobsen and Felson 1967), or 0.45 x the spacing where that is more."""
     return np.maximum(2.0, 0.45 * table["resolution_mm"].to_numpy(dtype=float))
@@ -189,14 +199,14 @@ for _rule in (
         "DESIGN section 3; clinical.md 1.4",
         (
             _le("equivalent_diameter_mm", _punctate_limit), _le("max_diameter_mm", _compact_limit),
-            _ge("elongation", 0.4, or_missing=True),
+            _ge("elongation", _compact_roundness, or_missing=True),
         ),
         _EVERY,
     ),
     Rule(
         "laminated", "concentric shells that touch", "two touching rims, ringing of a sharp kernel",
         "clinical.md 1.4 (laminated); Erasmus et al. 2000 for benign lung nodules",
-        (_ge("layers", 1.8), _ge("layered_share", 0.80)),
+        (_ge("layers", 1.8), _ge("layered_share", 0.80), _le("solidity", 0.65)),
     ),
     Rule(
         "zonal", "a dense rim that fades into a lucent core", "a thick rim; the reverse (dense centre) is none",
@@ -204,6 +214,7 @@ for _rule in (
         (
             _ge("radial_slope_hu", 150.0), _ge("radial_fade", 0.30), _ge("shell_coverage", 0.60),
             _le("inner_occupancy", 0.50), _le("shell_fit_residual", 0.22), _ge("shell_radius_mm", 3.0),
+            _le("shell_offset", 0.30),
         ),
     ),
     Rule(
@@ -222,9 +233,9 @@ for _rule in (
         (*_closed(), _ge("shell_coverage", 0.40)), (FULL, COARSE),
     ),
     Rule(
-        "tram_track", "a hollow tube: two parallel lines in any section along it", "a shell, a stent",
+        "tram_track", "a hollow tube, or two parallel lines that touch", "a shell, a stent",
         "clinical.md 1.4 (tube / vessel wall)",
-        (_le("elongation", 0.60), _le("tube_cv", 0.25), _ge("tube_arc", 0.80), _le("tube_inside", 0.05)),
+        (_le("elongation", 0.60), _le("tube_cv", 0.25), _le("tube_inside", 0.05), _ge("minor_axis_mm", 4.0)),
         variant="tube",
     ),
     Rule(
@@ -232,9 +243,17 @@ for _rule in (
         "clinical.md 1.4 (linear / rod)",
         (
             _le("elongation", 0.30, or_missing=True), _le("minor_axis_mm", _stroke_limit, or_missing=True),
-            _le("skeleton_junctions", 0, or_missing=True),
+            _le("skeleton_junctions", 0, or_missing=True), _le("tortuosity", 1.1, or_missing=True),
         ),
         _EVERY,
+    ),
+    Rule(
+        "branching", "a tree of thin lines", "portal vein calcification, contrast in ducts",
+        "clinical.md 1.4 (branching / ductal)",
+        (
+            _THIN, _le("solidity", 0.35), _ge("skeleton_junctions", 1), _ge("skeleton_ends", 3),
+            _le("shell_coverage", 0.15, or_missing=True), _ge("intensity_mean", 150.0),
+        ),
     ),
     Rule(
         "arc", "a bent plate or line: part of a shell or ring", "capsular or pleural plaque, rib",
@@ -245,14 +264,6 @@ for _rule in (
         "sheet", "a plate along a fascia", "bone cortex, skin",
         "clinical.md 1.4 (sheet)",
         (_le("flatness", 0.25), _ge("elongation", 0.60), _le("least_axis_mm", _stroke_limit), _ge("solidity", 0.50)),
-    ),
-    Rule(
-        "branching", "a tree of thin lines", "portal vein calcification, contrast in ducts",
-        "clinical.md 1.4 (branching / ductal)",
-        (
-            _THIN, _le("solidity", 0.45), _ge("skeleton_junctions", 1), _ge("skeleton_ends", 3),
-            _ge("intensity_mean", 150.0),
-        ),
     ),
     Rule(
         "amorphous", "hazy and faint", "partial volume, iodine, haemorrhage",
@@ -273,7 +284,7 @@ for _rule in (
     Rule(
         "solid", "filled and compact", "a stone, a clip, contrast",
         "clinical.md 1.4 (solid / diffuse dense)",
-        (_ge("solidity", 0.80), _ge("sphericity", 0.70), _ge("elongation", 0.45)),
+        (_ge("solidity", _solid_limit), _ge("sphericity", 0.69), _ge("elongation", 0.45)),
         _EVERY,
     ),
     Rule(

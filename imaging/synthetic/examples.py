@@ -136,8 +136,9 @@ def _ring(d: Draw) -> list[Thing]:
 def _arc(d: Draw) -> list[Thing]:
     hu = d.between(550, 1050)
     if d.chance(0.5):
-        share = d.between(0.12, 0.40 * (1 - APART))
-        return [Thing(Shell(d.point(), d.between(7, 13), d.between(1, 2.4), share, d.axis(0, 0, 1)), hu)]
+        radius, share = d.between(7, 13), d.between(0.12, 0.40 * (1 - APART))
+        wall = d.between(1, min(2.4, 2 * share * radius))  # bent by at least its thickness
+        return [Thing(Shell(d.point(), radius, wall, share, d.axis(0, 0, 1)), hu)]
     degrees = d.between(110, 270 * (1 - APART))
     return [Thing(Arc(d.point(), d.between(6, 11), d.between(0.75, 1.3), degrees, d.axis(0, 0, 1), d.axis(1, 0, 0)), hu)]
 

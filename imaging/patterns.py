@@ -248,6 +248,12 @@ for _rule in (
         _EVERY,
     ),
     Rule(
+        "linear", "a bent line or plate: part of a shell or ring, which thick slices show as a curve",
+        "capsular or pleural plaque, rib", "clinical.md 1.4 (curvilinear / arc)",
+        (*_closed(), _le("shell_coverage", 0.40), _le("shell_thickness_mm", _stroke_limit)),
+        (COARSE, IN_PLANE), "bent",
+    ),
+    Rule(
         "branching", "a tree of thin lines", "portal vein calcification, contrast in ducts",
         "clinical.md 1.4 (branching / ductal)",
         (

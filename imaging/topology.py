@@ -16,7 +16,7 @@ from .mesh import Packed
 from .volume import Volume
 
 STEP_MM = 0.5
-"""Isotropic spacing of the crops, mm."""
+"""Isotropic spacing of the crops: the smallest of the grid, but not below this, mm."""
 MOST_SAMPLES = 1_500_000
 """Samples of one crop; the step of larger findings grows to keep to it."""
 SPUR = 1.25
@@ -134,7 +134,7 @@ def _resampled(packed: Packed, volume: Volume, k: int, level: float) -> tuple[ND
     frame, upper = np.linalg.qr(volume.affine[:3, :3])
     upper = np.sign(np.diag(upper))[:, None] * upper
     extent = upper @ (side - 1.0)
-    step = max(STEP_MM, float(np.cbrt(np.prod(extent) / MOST_SAMPLES)))
+    step = max(STEP_MM, min(volume.spacing), float(np.cbrt(np.prod(extent) / MOST_SAMPLES)))
     back = np.linalg.inv(upper) * step
     diagonal = np.allclose(upper, np.diag(np.diag(upper)), atol=1e-6 * abs(upper).max())
     shape = tuple(np.ceil(extent / step).astype(int) + 1)

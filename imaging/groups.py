@@ -38,8 +38,8 @@ UNION = (
 )  # fmt: skip
 """Features measured on the union of fragments."""
 GROUP_UNION = (
-    "volume_halfmax_mm3", "max_diameter_mm", "solidity", "shell_fit_residual", "shell_coverage", "inner_occupancy",
-    "intensity_mean", "intensity_max",
+    "volume_halfmax_mm3", "max_diameter_mm", "solidity", "shell_fit_residual", "shell_coverage", "shell_thickness_mm",
+    "inner_occupancy",
 )  # fmt: skip
 """Features measured on the union of a group."""
 LINE_ELONGATION, LINE_LENGTH_MM = 0.35, 5.0
@@ -54,7 +54,11 @@ LINK_COLUMNS: dict[str, tuple[str, str, str]] = {
     "parallel_overlap": ("float64", "1", "share of the shorter of both lines that runs beside the other"),
     "curved_share": ("float64", "1", "share of the findings of the group that are thin and bent at 1 to 6 mm radius"),
     **{
-        f"union_{name}": ("float64", FEATURES[name].unit, f"of the union with its fragments: {FEATURES[name].definition}")
+        f"union_{name}": (
+            "float64",
+            FEATURES[name].unit,
+            f"of the union with its fragments: {FEATURES[name].definition}",
+        )
         for name in UNION
     },
 }
@@ -73,6 +77,8 @@ GROUP_COLUMNS: dict[str, tuple[str, str, str]] = {
         name: ("float64", FEATURES[name].unit, f"of the union of the half-maximum masks: {FEATURES[name].definition}")
         for name in GROUP_UNION
     },
+    "intensity_mean": ("float64", "HU", "mean of the detection masks together"),
+    "intensity_max": ("float64", "HU", "their largest value"),
     "distribution": ("string", "", "as in findings"),
     "pattern": ("string", "", "the pattern of all its findings, where they have the same; a group-level one has"),
     "pattern_reason": ("string", "", "that of its largest finding"),
@@ -136,7 +142,10 @@ def summarize_groups(findings: pd.DataFrame, detection: Detection) -> pd.DataFra
             "n_voxels": voxels,
             "volume_mm3": voxels * detection.volume.voxel_volume_mm3,
             "extent_mm": np.linalg.norm((high - low) * detection.volume.spacing, axis=1),
-            **_measure_unions(findings, detection, label, np.arange(len(label)), GROUP_UNION),
+            "intensity_mean": np.bincount(label, parts.n_voxels * findings["intensity_mean"].to_numpy(float), n)
+            / voxels,
+            "intensity_max": findings["intensity_max"].groupby(label).max().to_numpy(),
+            **_union_of_groups(findings, detection, label),
             "distribution": findings["distribution"].to_numpy()[first],
             "pattern": pattern,
             "pattern_reason": reason,
@@ -172,6 +181,18 @@ def _fragments(findings: pd.DataFrame, detection: Detection, links: Links) -> di
     return values
 
 
+def _union_of_groups(findings: pd.DataFrame, detection: Detection, label: Ints) -> dict[str, Any]:
+    """`GROUP_UNION` of each group; a finding alone is its own union."""
+    first = np.unique(label, return_index=True)[1]
+    values = {name: findings[name].to_numpy(dtype=float)[first] for name in GROUP_UNION}
+    members = np.flatnonzero(np.bincount(label)[label] > 1)
+    if len(members):
+        which, own = np.unique(label[members], return_inverse=True)
+        for name, measured in _measure_unions(findings, detection, own, members, GROUP_UNION).items():
+            values[name][which] = measured
+    return values
+
+
 def _measure_unions(
     findings: pd.DataFrame, detection: Detection, label: Ints, members: Ints, names: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -200,7 +221,10 @@ def _parallel(findings: pd.DataFrame, detection: Detection, links: Links) -> dic
         parts, matrix = detection.components, detection.volume.affine[:3, :3]
         axis = np.linalg.eigh(matrix @ parts.covariance @ matrix.T)[1][:, :, 2]
         middle = detection.volume.to_world(parts.centroid)
-        i, j = (np.concatenate(p) for p in ((links.first[both], links.second[both]), (links.second[both], links.first[both])))
+        i, j = (
+            np.concatenate(p)
+            for p in ((links.first[both], links.second[both]), (links.second[both], links.first[both]))
+        )
         cosine = (axis[i] * axis[j]).sum(axis=1)
         along = axis[i] + np.sign(cosine)[:, None] * axis[j]
         along /= np.linalg.norm(along, axis=1)[:, None]

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._registry import Registry
+from .errors import UsageError
 from .flags import join
 
 FINE_MM, COARSE_MM = 1.5, 3.5
@@ -315,7 +316,15 @@ def name_patterns(findings: pd.DataFrame) -> pd.DataFrame:
         With ``pattern``, ``pattern_confidence`` (0.5 where a deciding value lies at its bound, 1 where all lie 30 % or
         more beyond; a measure of clarity, not a probability), ``pattern_reason``, and label flags where slices are
         thick.
+
+    Raises
+    ------
+    UsageError
+        A column that rules need is not there.
     """
+    lacking = {c.column for rule in RULES for c in rule.conditions} - set(findings.columns)
+    if lacking:
+        raise UsageError(f"name_patterns needs {', '.join(sorted(lacking))}: give it what imaging.group returned")
     n = len(findings)
     spacing = findings["slice_spacing_mm"].to_numpy(dtype=float)
     level = np.select([spacing <= FINE_MM, spacing <= COARSE_MM], [FULL, COARSE], IN_PLANE)

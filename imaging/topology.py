@@ -66,19 +66,36 @@ class Topology:
 
 
 @dataclass(frozen=True, eq=False)
-class _Skeleton:
-    """Points (m, 3) of a skeleton in steps, its half stroke at each, and its 26-neighbour graph."""
+class _Skeletons:
+    """Skeletons of several findings in one graph: work on them is done for all at once.
+
+    Parameters
+    ----------
+    points : (m, 3) ndarray
+        Index in the crop of each.
+    half : (m,) ndarray
+        Half stroke, in steps.
+    owner : (m,) ndarray of int
+        Finding, from 0 to n - 1, ascending.
+    graph : sparse (m, m)
+        26-neighbours, their distances.
+    n : int
+    """
 
     points: Floats
     half: Floats
+    owner: NDArray[np.int64]
     graph: Any
+    n: int
 
     @property
     def degree(self) -> NDArray[np.int64]:
-        return np.diff(self.graph.indptr).astype(np.int64)
+        """Neighbours of every point."""
+        return np.asarray(np.diff(self.graph.indptr), np.int64)
 
-    def part(self, keep: NDArray[np.bool_]) -> _Skeleton:
-        return _Skeleton(self.points[keep], self.half[keep], self.graph[keep][:, keep])
+    def part(self, keep: NDArray[np.bool_]) -> _Skeletons:
+        """The points where `keep`."""
+        return _Skeletons(self.points[keep], self.half[keep], self.owner[keep], self.graph[keep][:, keep], self.n)
 
 
 def measure_topology(
@@ -101,8 +118,10 @@ def measure_topology(
     from skimage.morphology import skeletonize
 
     values = np.full((8, len(packed.components)), np.nan)
+    found: list[tuple[int, float, Floats, Floats]] = []
+    upper = _upright(volume)
     for k in np.flatnonzero(lines | bodies):  # survivors of the gates only, each on its own crop
-        solid, step = _resampled(packed, volume, int(k), float(level[k]))
+        solid, step = _resampled(packed, volume, upper, int(k), float(level[k]))
         if not solid.any():
             continue
         # Between voxel centres; the surface lies half a step nearer.
@@ -111,11 +130,24 @@ def measure_topology(
             values[6, k] = count_lobes(depth, solid, ROUGHNESS_MM / step)
         if lines[k]:
             values[7, k] = euler_number(solid, connectivity=3)
-            values[:6, k] = _of_skeleton(_graph(skeletonize(solid), depth), step)
+            thin = skeletonize(solid)
+            if thin.any():
+                found.append((int(k), step, np.argwhere(thin).astype(float), depth[thin]))
+    if found:
+        values[:6, [k for k, *_ in found]] = _of_skeletons(
+            _joined([(points, half) for _, _, points, half in found]), np.array([step for _, step, *_ in found])
+        )
     return Topology(*values)
 
 
-def _resampled(packed: Packed, volume: Volume, k: int, level: float) -> tuple[NDArray[np.bool_], float]:
+def _upright(volume: Volume) -> Floats:
+    """Index step to mm in an orthonormal frame in which the grid is upright, or nearly so where it is sheared."""
+    upper = np.linalg.qr(volume.affine[:3, :3])[1]
+    upper = np.sign(np.diag(upper))[:, None] * upper
+    return np.where(np.abs(upper) > 1e-9 * np.abs(upper).max(), upper, 0)
+
+
+def _resampled(packed: Packed, volume: Volume, upper: Floats, k: int, level: float) -> tuple[NDArray[np.bool_], float]:
     """The body of finding k on an isotropic grid with a margin, and the step of that grid, mm."""
     from scipy import ndimage
 
@@ -124,23 +156,18 @@ def _resampled(packed: Packed, volume: Volume, k: int, level: float) -> tuple[ND
     inside = packed.mask[packed.base[k] : packed.base[k + 1]].reshape(side)
     above = np.where(inside, 0.5, -0.5)
     if not np.isnan(level):
-        low = box[:, 0] - 1
-        index = np.ix_(*(np.clip(np.arange(a, a + n), 0, m - 1) for a, n, m in zip(low, side, volume.shape, strict=True)))
+        axes = zip(box[:, 0] - 1, side, volume.shape, strict=True)
+        index = np.ix_(*(np.clip(np.arange(a, a + n), 0, most - 1) for a, n, most in axes))
         # Other findings and what lies beyond the reach of growth are outside whatever their HU.
         height = volume.array[index] - level
         above = np.where(inside, np.maximum(height, 1e-3), np.minimum(height, -1e-3))
         above = np.clip(above, -2 * abs(level), 2 * abs(level))
-    # An orthonormal frame in which the grid is (nearly) upright: holds on sheared grids too.
-    frame, upper = np.linalg.qr(volume.affine[:3, :3])
-    upper = np.sign(np.diag(upper))[:, None] * upper
     extent = upper @ (side - 1.0)
     step = max(STEP_MM, min(volume.spacing), float(np.cbrt(np.prod(extent) / MOST_SAMPLES)))
     back = np.linalg.inv(upper) * step
-    diagonal = np.allclose(upper, np.diag(np.diag(upper)), atol=1e-6 * abs(upper).max())
     shape = tuple(np.ceil(extent / step).astype(int) + 1)
-    finer = ndimage.affine_transform(
-        above, np.diag(back) if diagonal else back, output_shape=shape, order=1, mode="constant", cval=-1.0
-    )
+    steps = back if np.count_nonzero(back) > 3 else np.diag(back)
+    finer = ndimage.affine_transform(above, steps, output_shape=shape, order=1, mode="constant", cval=-1.0)
     return np.pad(finer > 0, 1), step
 
 
@@ -160,109 +187,125 @@ def count_lobes(depth: Floats, solid: NDArray[np.bool_], sigma: float) -> int:
     return int(ndimage.label(peaks, np.ones((3, 3, 3)))[1])
 
 
-def _graph(skeleton: NDArray[np.bool_], depth: Floats) -> _Skeleton:
+def _joined(pieces: list[tuple[Floats, Floats]]) -> _Skeletons:
     from scipy.sparse import coo_array
     from scipy.spatial import cKDTree
 
-    points = np.argwhere(skeleton).astype(float)
-    pairs = cKDTree(points).query_pairs(1.75, output_type="ndarray")
+    points = np.concatenate([p for p, _ in pieces])
+    owner = np.repeat(np.arange(len(pieces)), [len(p) for p, _ in pieces])
+    apart = 2 * np.ptp(points[:, 0]) + 10  # so that no two findings are neighbours
+    pairs = cKDTree(points + np.outer(owner * apart, (1, 0, 0))).query_pairs(1.75, output_type="ndarray")
     i, j = np.concatenate((pairs, pairs[:, ::-1])).T
-    length = np.linalg.norm(points[i] - points[j], axis=1)
-    graph = coo_array((length, (i, j)), shape=(len(points),) * 2).tocsr()
-    return _Skeleton(points, depth[skeleton], graph)
+    graph = coo_array((np.linalg.norm(points[i] - points[j], axis=1), (i, j)), shape=(len(points),) * 2).tocsr()
+    return _Skeletons(points, np.concatenate([h for _, h in pieces]), owner, graph, len(pieces))
 
 
-def _of_skeleton(skeleton: _Skeleton, step: float) -> Floats:
-    """Stroke, length, ends, junctions, tortuosity and curvature radius, lengths in mm."""
+def _of_skeletons(skeletons: _Skeletons, step: Floats) -> Floats:
+    """Stroke, length, ends, junctions, tortuosity and curvature radius, (6, n), lengths in mm."""
+    from scipy import ndimage
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    out = np.full(6, np.nan)
-    if not len(skeleton.points):
-        return out
-    skeleton = _pruned(skeleton)
-    out[0] = 2 * step * float(np.median(skeleton.half))
-    groups, sizes = _junctions(skeleton)
-    out[2], out[3] = int((skeleton.degree == 1).sum()), sizes
-    if len(skeleton.points) < 2:
-        out[1] = 0.0
-        return out
-    smooth = _smoothed(skeleton, groups)
-    tree = minimum_spanning_tree(skeleton.graph).tocoo()
-    out[1] = step * float(np.linalg.norm(smooth[tree.row] - smooth[tree.col], axis=1).sum())
-    out[4] = _tortuosity(skeleton, smooth)
-    out[5] = step * _circle_radius(smooth)
-    return out
+    skeletons = _pruned(skeletons)
+    owner, n = skeletons.owner, skeletons.n
+    group, junction_owner = _junctions(skeletons)
+    smooth = _smoothed(skeletons, group)
+    tree = minimum_spanning_tree(skeletons.graph).tocoo()
+    edges = np.linalg.norm(smooth[tree.row] - smooth[tree.col], axis=1)
+    ends = np.cumsum(np.bincount(owner, minlength=n))
+    own = [smooth[a:b] for a, b in zip(np.append(0, ends[:-1]), ends, strict=True)]
+    return np.stack((
+        2 * step * ndimage.median(skeletons.half, owner, np.arange(n)),
+        step * np.bincount(owner[tree.row], edges, n),
+        np.bincount(owner[skeletons.degree == 1], minlength=n),
+        np.bincount(junction_owner, minlength=n),
+        _tortuosity(skeletons, smooth),
+        step * np.array([_circle_radius(points) for points in own]),
+    ))  # fmt: skip
 
 
-def _junctions(skeleton: _Skeleton) -> tuple[NDArray[np.int64], int]:
-    """For every point the number of its junction from 1, or 0, and how many there are."""
+def _junctions(skeletons: _Skeletons) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For every point the number of its junction from 1, or 0; and whose each junction is.
+
+    A junction is where at least three branches leave; a corner of the staircase leaves two.
+    """
     from scipy.sparse.csgraph import connected_components
 
-    dense = skeleton.degree >= 3
-    if not dense.any():
-        return np.zeros(len(dense), np.int64), 0
-    count, label = connected_components(skeleton.graph[dense][:, dense], directed=False)
+    dense = skeletons.degree >= 3
     group = np.zeros(len(dense), np.int64)
-    group[dense] = label + 1
-    # A junction is where at least three branches leave; a corner of the staircase leaves two.
-    i, j = skeleton.graph.nonzero()
-    leaves = np.bincount(group[i][(group[i] > 0) & (group[j] == 0)], minlength=count + 1)
-    real = leaves >= 3
-    return np.where(real[group] & (group > 0), group, 0), int(real[1:].sum())
+    if not dense.any():
+        return group, np.zeros(0, np.int64)
+    count, group[dense] = connected_components(skeletons.graph[dense][:, dense], directed=False)
+    group[dense] += 1
+    i, j = skeletons.graph.nonzero()
+    leaving = (group[i] > 0) & (group[j] == 0)
+    real = np.bincount(group[i][leaving], minlength=count + 1) >= 3
+    real[0] = False
+    number = np.cumsum(real) * real
+    whose = np.zeros(count + 1, np.int64)
+    whose[group] = skeletons.owner
+    return np.asarray(number[group], np.int64), whose[real]
 
 
-def _pruned(skeleton: _Skeleton) -> _Skeleton:
+def _pruned(skeletons: _Skeletons) -> _Skeletons:
     """Without side branches that do not rise above the roughness of the surface."""
     from scipy.sparse.csgraph import connected_components
 
     for _ in range(3):
-        group, count = _junctions(skeleton)
-        if not count:
-            break
+        group, _ = _junctions(skeletons)
         free = group == 0
-        n_branches, label = connected_components(skeleton.graph[free][:, free], directed=False)
+        if free.all():
+            break
+        count, label = connected_components(skeletons.graph[free][:, free], directed=False)
         branch = np.full(len(group), -1)
         branch[free] = label
-        ends = np.bincount(label[skeleton.degree[free] == 1], minlength=n_branches)
-        i, j = skeleton.graph.nonzero()
+        ends = np.bincount(label[skeletons.degree[free] == 1], minlength=count)
+        i, j = skeletons.graph.nonzero()
         root = (branch[i] >= 0) & (group[j] > 0)
-        depth = np.zeros(n_branches)
-        np.maximum.at(depth, branch[i][root], skeleton.half[j][root])
-        length = np.bincount(label, minlength=n_branches).astype(float)
+        depth = np.zeros(count)
+        np.maximum.at(depth, branch[i][root], skeletons.half[j][root])
+        length = np.bincount(label, minlength=count)
         spur = (ends > 0) & (depth > 0) & (length <= np.maximum(SPUR * depth, 1) + 1)
         if not spur.any():
             break
-        keep = ~np.append(spur, False)[branch]
-        skeleton = skeleton.part(keep)
-    return skeleton
+        skeletons = skeletons.part(~np.append(spur, False)[branch])
+    return skeletons
 
 
-def _smoothed(skeleton: _Skeleton, group: NDArray[np.int64]) -> Floats:
+def _smoothed(skeletons: _Skeletons, group: NDArray[np.int64]) -> Floats:
     """Points averaged with their neighbours, ends and junctions held: takes the staircase out of lengths."""
-    link = skeleton.graph.astype(bool).astype(float)
-    degree = skeleton.degree[:, None]
-    held = ((degree[:, 0] <= 1) | (group > 0))[:, None]
-    points = skeleton.points
+    link = skeletons.graph.astype(bool).astype(float)
+    degree = skeletons.degree[:, None]
+    held = (degree <= 1) | (group > 0)[:, None]
+    points = skeletons.points
     for _ in range(3):
         points = np.where(held, points, (points + link @ points) / (1 + degree))
     return np.asarray(points)
 
 
-def _tortuosity(skeleton: _Skeleton, points: Floats) -> float:
-    """Longest shortest way over the distance of its ends, of the largest piece; by two sweeps."""
+def _tortuosity(skeletons: _Skeletons, points: Floats) -> Floats:
+    """Longest shortest way over the distance of its ends, of the largest piece of each skeleton; by two sweeps."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components, dijkstra
 
-    i, j = skeleton.graph.nonzero()
-    weighted = csr_array((np.linalg.norm(points[i] - points[j], axis=1) + 1e-9, (i, j)), shape=skeleton.graph.shape)
-    label = connected_components(weighted, directed=False)[1]
-    start = int(np.flatnonzero(label == np.bincount(label).argmax())[0])
+    i, j = skeletons.graph.nonzero()
+    length = np.linalg.norm(points[i] - points[j], axis=1) + 1e-9
+    graph = csr_array((length, (i, j)), shape=skeletons.graph.shape)
+    piece = connected_components(graph, directed=False)[1]
+    start = _last_of_each(np.bincount(piece)[piece].astype(float), skeletons)
     for _ in range(2):
-        way = dijkstra(weighted, indices=start)
-        way[np.isinf(way)] = -1
-        start, before = int(way.argmax()), start
-    chord = float(np.linalg.norm(points[start] - points[before]))
-    return float(way.max()) / chord if chord > 1 else np.nan
+        way = dijkstra(graph, indices=start, min_only=True)  # the start of another finding cannot be reached
+        start, before = _last_of_each(np.where(np.isinf(way), -1, way), skeletons), start
+    chord = np.linalg.norm(points[start] - points[before], axis=1)
+    out = np.full(skeletons.n, np.nan)
+    some = chord > 1
+    out[skeletons.owner[start][some]] = way[start][some] / chord[some]
+    return out
+
+
+def _last_of_each(value: Floats, skeletons: _Skeletons) -> NDArray[np.int64]:
+    """For every skeleton the point of largest value."""
+    order = np.lexsort((value, skeletons.owner))
+    return np.asarray(order[np.append(np.diff(skeletons.owner[order]) != 0, True)], np.int64)
 
 
 def _circle_radius(points: Floats) -> float:
@@ -270,7 +313,10 @@ def _circle_radius(points: Floats) -> float:
     if len(points) < 5:
         return float("nan")
     centred = points - points.mean(axis=0)
-    flat = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+    flat = centred @ np.linalg.eigh(centred.T @ centred)[1][:, :0:-1]
     design = np.column_stack((2 * flat, np.ones(len(flat))))
-    solution, _, rank, _ = np.linalg.lstsq(design, (flat * flat).sum(axis=1), rcond=1e-9)
-    return float(np.sqrt(solution[2] + solution[0] ** 2 + solution[1] ** 2)) if rank == 3 else float("nan")
+    left, right = design.T @ design, design.T @ (flat * flat).sum(axis=1)
+    if np.linalg.cond(left) > 1e12:
+        return float("nan")
+    u, v, w = np.linalg.solve(left, right)
+    return float(np.sqrt(w + u * u + v * v))

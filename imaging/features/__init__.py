@@ -68,4 +68,16 @@ def _flags(foci: Foci) -> list[str]:
     return [join(*(code for code, holds in codes.items() if holds[k])) for k in range(len(foci))]
 
 
-__all__ = ["FEATURES", "Feature", "anatomy", "feature", "form", "intensity", "measure", "place", "shape", "shell", "size"]
+__all__ = [
+    "FEATURES",
+    "Feature",
+    "anatomy",
+    "feature",
+    "form",
+    "intensity",
+    "measure",
+    "place",
+    "shape",
+    "shell",
+    "size",
+]

@@ -140,7 +140,9 @@ def _arc(d: Draw) -> list[Thing]:
         wall = d.between(1, min(2.4, 2 * share * radius))  # bent by at least its thickness
         return [Thing(Shell(d.point(), radius, wall, share, d.axis(0, 0, 1)), hu)]
     degrees = d.between(110, 270 * (1 - APART))
-    return [Thing(Arc(d.point(), d.between(6, 11), d.between(0.75, 1.3), degrees, d.axis(0, 0, 1), d.axis(1, 0, 0)), hu)]
+    return [
+        Thing(Arc(d.point(), d.between(6, 11), d.between(0.75, 1.3), degrees, d.axis(0, 0, 1), d.axis(1, 0, 0)), hu)
+    ]
 
 
 def _linear(d: Draw) -> list[Thing]:
@@ -154,7 +156,9 @@ def _tram_track(d: Draw) -> list[Thing]:
     if d.chance(0.25) and d.resolution <= 1.5:
         outer, wall = d.between(2.5 + d.resolution, 5.0), d.between(1.1, 1.6)
         length = d.between(5.2 * outer, 30)
-        tube, lumen = (Cylinder(d.point(), r, length + end, d.axis(1, 0, 0)) for r, end in ((outer, 0), (outer - wall, 1)))
+        tube, lumen = (
+            Cylinder(d.point(), r, length + end, d.axis(1, 0, 0)) for r, end in ((outer, 0), (outer - wall, 1))
+        )
         return [Thing(tube, hu), Thing(lumen, TISSUE_HU)]
     radius, half = d.between(0.65, 1.1), d.between(14, 26) / 2
     closest = max(2.0 * (1 + APART), 2 * radius + 1.6 * d.resolution + 0.5)
@@ -229,9 +233,7 @@ def _ring_and_arc(d: Draw) -> list[Thing]:
                 continue
             placed.append((place, reach))
             across, towards = (_vector(d.rng.normal(0, 1, 3)) for _ in range(2))
-            things.append(
-                Thing(Arc(_vector(place + d.offset), radius, tube, d.between(150, 330), across, towards), hu)
-            )
+            things.append(Thing(Arc(_vector(place + d.offset), radius, tube, d.between(150, 330), across, towards), hu))
             if len(things) == 11:
                 break
         if len(things) >= 5 * (1 + APART):
@@ -306,9 +308,7 @@ def helix(radius: float, pitch: float, turns: float, tube: float, steps: int = 2
     return path([_vector(p) for p in np.stack((x, y, z), axis=1)], tube)
 
 
-def _lobules(
-    d: Draw, count: int, radii: tuple[float, float], steps: tuple[float, float], reach: float
-) -> list[Ball]:
+def _lobules(d: Draw, count: int, radii: tuple[float, float], steps: tuple[float, float], reach: float) -> list[Ball]:
     """Balls that touch a neighbour at `steps` times the mean radius and crowd no other, within `reach` mm."""
     balls = [Ball(d.offset, d.between(*radii))]
     for _ in range(2000):

@@ -123,10 +123,13 @@ def main() -> None:
     parser.add_argument("--half", choices=list(FIRST_SEED), default="test")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--table", help="write one row per object to this CSV file")
     options = parser.parse_args()
     slices = options.slices if isinstance(options.slices, list) else [float(s) for s in options.slices.split(",")]
     started = time.perf_counter()
     every = run(slices, options.objects, options.half, options.jobs)
+    if options.table:
+        every.to_csv(options.table, index=False)
     for slice_mm, found in every.groupby("slice_mm"):
         made = scores(found)
         precise = ", ".join(f"{n} {made.loc[n, 'precision']:.2f}" for n in PRECISE if n in made.index)

@@ -26,7 +26,8 @@ ANGLES = np.arange(180.0)
 
 
 HOLLOW_MM, LINE_MM, BODY_MM, THICK_MM = 5.0, 4.0, 6.0, 2.0
-"""Rays are cast from this equivalent diameter, skeletons and lobes made from these longest diameters, up to this spacing."""
+"""Rays are cast from this equivalent diameter, skeletons and lobes made from these longest diameters, at spacings up to
+the last."""
 COMPACT, STRETCHED = 0.90, 0.75
 """Solidity up to which a body may have layers or lobes, and a skeleton that tells more than its axes do."""
 SHELL, CLOSED, LAYERED = 0.22, 0.45, 0.80

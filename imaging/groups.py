@@ -160,7 +160,9 @@ def _shared_pattern(findings: pd.DataFrame, label: Ints) -> tuple[list[Any], lis
         return [None] * n, [None] * n
     table = findings[["pattern", "pattern_reason", "n_voxels"]].assign(group=label)
     largest = table.sort_values("n_voxels", kind="stable").groupby("group").tail(1).set_index("group").sort_index()
-    one = table.groupby("group")["pattern"].nunique() == 1
+    kinds = table.groupby("group")["pattern"]
+    one = kinds.first() == kinds.max()
+    one &= kinds.min() == kinds.max()
     return largest["pattern"].where(one, None).tolist(), largest["pattern_reason"].where(one, None).tolist()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def find_links(detection: Detection, limit: float) -> Links:
     surface = Packed(parts).open_sides().any(axis=1)
     points = detection.volume.to_world(parts.coordinates[surface])
     ends = np.concatenate(([0], np.cumsum(np.bincount(parts.component[surface], minlength=n))))
-    own = [points[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    own = [points[a:b] for a, b in pairwise(ends)]
     low, high = np.minimum.reduceat(points, ends[:-1]), np.maximum.reduceat(points, ends[:-1])
     trees = [cKDTree(p) for p in own]
     known: dict[tuple[int, int], float] = {}

@@ -167,7 +167,10 @@ for _rule in (
     Rule(
         "eggshell", "a thin shell in pieces", "vessel wall in cross-section, bowel with contrast, cyst wall",
         "Jacobsen and Felson 1967 (wall at most 2 mm, may be broken); clinical.md 1.4",
-        (_FRAGMENTS, *_closed("union_"), _ge("union_shell_coverage", 0.70), _le("union_shell_thickness_mm", _thin_wall)),
+        (
+            _FRAGMENTS, *_closed("union_"), _ge("union_shell_coverage", 0.70),
+            _le("union_shell_thickness_mm", _thin_wall),
+        ),
         variant="fragments",
     ),
     Rule(

@@ -73,8 +73,8 @@ class _Skeletons:
     ----------
     points : (m, 3) ndarray
         Index in the crop of each.
-    half : (m,) ndarray
-        Half stroke, in steps.
+    depth, half : (m,) ndarray
+        Depth below the surface, and half stroke, in steps.
     owner : (m,) ndarray of int
         Finding, from 0 to n - 1, ascending.
     graph : sparse (m, m)
@@ -83,6 +83,7 @@ class _Skeletons:
     """
 
     points: Floats
+    depth: Floats
     half: Floats
     owner: NDArray[np.int64]
     graph: Any
@@ -95,7 +96,8 @@ class _Skeletons:
 
     def part(self, keep: NDArray[np.bool_]) -> _Skeletons:
         """The points where `keep`."""
-        return _Skeletons(self.points[keep], self.half[keep], self.owner[keep], self.graph[keep][:, keep], self.n)
+        own = (values[keep] for values in (self.points, self.depth, self.half, self.owner))
+        return _Skeletons(*own, self.graph[keep][:, keep], self.n)
 
 
 def measure_topology(
@@ -118,7 +120,7 @@ def measure_topology(
     from skimage.morphology import skeletonize
 
     values = np.full((8, len(packed.components)), np.nan)
-    found: list[tuple[int, float, Floats, Floats]] = []
+    found: list[tuple[int, float, tuple[Floats, ...]]] = []
     upper = _upright(volume)
     for k in np.flatnonzero(lines | bodies):  # survivors of the gates only, each on its own crop
         solid, step = _resampled(packed, volume, upper, int(k), float(level[k]))
@@ -132,11 +134,12 @@ def measure_topology(
             values[7, k] = euler_number(solid, connectivity=3)
             thin = skeletonize(solid)
             if thin.any():
-                found.append((int(k), step, np.argwhere(thin).astype(float), depth[thin]))
+                # A skeleton may run a sample beside the middle; the deepest sample next to it is the half stroke.
+                deepest = ndimage.maximum_filter(depth, 3)[thin] + 0.5
+                found.append((int(k), step, (np.argwhere(thin).astype(float), depth[thin], deepest)))
     if found:
-        values[:6, [k for k, *_ in found]] = _of_skeletons(
-            _joined([(points, half) for _, _, points, half in found]), np.array([step for _, step, *_ in found])
-        )
+        skeletons = _joined([piece for *_, piece in found])
+        values[:6, [k for k, *_ in found]] = _of_skeletons(skeletons, np.array([step for _, step, _ in found]))
     return Topology(*values)
 
 
@@ -167,7 +170,8 @@ def _resampled(packed: Packed, volume: Volume, upper: Floats, k: int, level: flo
     back = np.linalg.inv(upper) * step
     shape = tuple(np.ceil(extent / step).astype(int) + 1)
     steps = back if np.count_nonzero(back) > 3 else np.diag(back)
-    finer = ndimage.affine_transform(above, steps, output_shape=shape, order=1, mode="constant", cval=-1.0)
+    centred = np.linalg.inv(upper) @ (extent - (np.array(shape) - 1) * step) / 2  # a flip flips the samples
+    finer = ndimage.affine_transform(above, steps, centred, output_shape=shape, order=1, mode="constant", cval=-1.0)
     return np.pad(finer > 0, 1), step
 
 
@@ -187,17 +191,17 @@ def count_lobes(depth: Floats, solid: NDArray[np.bool_], sigma: float) -> int:
     return int(ndimage.label(peaks, np.ones((3, 3, 3)))[1])
 
 
-def _joined(pieces: list[tuple[Floats, Floats]]) -> _Skeletons:
+def _joined(pieces: list[tuple[Floats, ...]]) -> _Skeletons:
     from scipy.sparse import coo_array
     from scipy.spatial import cKDTree
 
-    points = np.concatenate([p for p, _ in pieces])
-    owner = np.repeat(np.arange(len(pieces)), [len(p) for p, _ in pieces])
+    points, depth, half = (np.concatenate(values) for values in zip(*pieces, strict=True))
+    owner = np.repeat(np.arange(len(pieces)), [len(p) for p, *_ in pieces])
     apart = 2 * np.ptp(points[:, 0]) + 10  # so that no two findings are neighbours
     pairs = cKDTree(points + np.outer(owner * apart, (1, 0, 0))).query_pairs(1.75, output_type="ndarray")
     i, j = np.concatenate((pairs, pairs[:, ::-1])).T
     graph = coo_array((np.linalg.norm(points[i] - points[j], axis=1), (i, j)), shape=(len(points),) * 2).tocsr()
-    return _Skeletons(points, np.concatenate([h for _, h in pieces]), owner, graph, len(pieces))
+    return _Skeletons(points, depth, half, owner, graph, len(pieces))
 
 
 def _of_skeletons(skeletons: _Skeletons, step: Floats) -> Floats:
@@ -262,7 +266,7 @@ def _pruned(skeletons: _Skeletons) -> _Skeletons:
         i, j = skeletons.graph.nonzero()
         root = (branch[i] >= 0) & (group[j] > 0)
         depth = np.zeros(count)
-        np.maximum.at(depth, branch[i][root], skeletons.half[j][root])
+        np.maximum.at(depth, branch[i][root], skeletons.depth[j][root])
         length = np.bincount(label, minlength=count)
         spur = (ends > 0) & (depth > 0) & (length <= np.maximum(SPUR * depth, 1) + 1)
         if not spur.any():

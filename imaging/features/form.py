@@ -85,7 +85,7 @@ def radial_slope(f: Foci) -> Array:
 
 @feature("radial_fade", unit="1", source="(middle 40 % - inner 30 %) / (outer 30 % - inner 30 %), HU along 250 rays")
 def radial_fade(f: Foci) -> Array:
-    """How gradually HU rise to the rim: 0 for a wall with an inner edge, 0.5 for an even rise; missing without a rise."""
+    """How gradually HU rise to the rim: 0 for a wall with an inner edge, 0.5 for an even rise; missing without one."""
     return f.rays.fade
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -214,7 +215,7 @@ def _lobulated(d: Draw) -> list[Thing]:
         if 20 * (1 + APART) + 2 <= (high.max(axis=0) - low.min(axis=0)).max() <= 36:
             break
     septa = []
-    for a, b in zip(balls[:-1], balls[1:], strict=True):
+    for a, b in pairwise(balls):
         step = np.subtract(b.centre, a.centre)
         middle = _vector(np.add(a.centre, step / 2))
         septa.append(Cylinder(middle, d.between(3.0, 4.0), d.between(1.1, 1.6), _vector(step)))

@@ -96,8 +96,8 @@ class _Skeletons:
 
     def part(self, keep: NDArray[np.bool_]) -> _Skeletons:
         """The points where `keep`."""
-        own = (values[keep] for values in (self.points, self.depth, self.half, self.owner))
-        return _Skeletons(*own, self.graph[keep][:, keep], self.n)
+        graph = self.graph[keep][:, keep]
+        return _Skeletons(self.points[keep], self.depth[keep], self.half[keep], self.owner[keep], graph, self.n)
 
 
 def measure_topology(
@@ -117,7 +117,6 @@ def measure_topology(
     """
     from scipy import ndimage
     from skimage.measure import euler_number
-    from skimage.morphology import skeletonize
 
     values = np.full((8, len(packed.components)), np.nan)
     found: list[tuple[int, float, tuple[Floats, ...]]] = []
@@ -132,11 +131,12 @@ def measure_topology(
             values[6, k] = count_lobes(depth, solid, ROUGHNESS_MM / step)
         if lines[k]:
             values[7, k] = euler_number(solid, connectivity=3)
-            thin = skeletonize(solid)
-            if thin.any():
+            points, finer = thinned(solid, depth)
+            at = tuple((points // finer).T)
+            if len(points):
                 # A skeleton may run a sample beside the middle; the deepest sample next to it is the half stroke.
-                deepest = ndimage.maximum_filter(depth, 3)[thin] + 0.5
-                found.append((int(k), step, (np.argwhere(thin).astype(float), depth[thin], deepest)))
+                deepest = ndimage.maximum_filter(depth, 3)[at] + 0.5
+                found.append((int(k), step / finer, (points.astype(float), depth[at] * finer, deepest * finer)))
     if found:
         skeletons = _joined([piece for *_, piece in found])
         values[:6, [k for k, *_ in found]] = _of_skeletons(skeletons, np.array([step for _, step, _ in found]))
@@ -173,6 +173,29 @@ def _resampled(packed: Packed, volume: Volume, upper: Floats, k: int, level: flo
     centred = np.linalg.inv(upper) @ (extent - (np.array(shape) - 1) * step) / 2  # a flip flips the samples
     finer = ndimage.affine_transform(above, steps, centred, output_shape=shape, order=1, mode="constant", cval=-1.0)
     return np.pad(finer > 0, 1), step
+
+
+def thinned(solid: NDArray[np.bool_], depth: Floats) -> tuple[NDArray[np.int64], int]:
+    """Skeleton by thinning (Lee et al. 1994): its points, (m, 3), on a grid of this many samples a step (1 or 2).
+
+    `skimage.morphology.skeletonize` thins straight lines of even width away from their ends, down to nothing. Where
+    voxels are left far from the skeleton, it is made again on a grid of twice as many samples less one, on which every
+    width is odd.
+    """
+    from scipy import ndimage
+    from skimage.morphology import skeletonize
+
+    thin = np.asarray(skeletonize(solid), bool)
+    far = ndimage.distance_transform_cdt(~thin, "chessboard") if thin.any() else np.full(solid.shape, np.inf)
+    if far[solid].max() <= 2 * depth.max() + 3:
+        return np.argwhere(thin), 1
+    odd = solid
+    for axis in range(3):
+        first, last = (np.moveaxis(odd, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
+        finer = np.zeros((2 * odd.shape[axis] - 1, *first.shape[1:]), bool)
+        finer[::2], finer[1::2] = np.moveaxis(odd, axis, 0), first & last
+        odd = np.moveaxis(finer, 0, axis)
+    return np.argwhere(skeletonize(odd)), 2
 
 
 def count_lobes(depth: Floats, solid: NDArray[np.bool_], sigma: float) -> int:

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from imaging import Detection, DetectionParams, Volume, detect, measure
 from imaging.ellipsoid import fit_ellipsoid
@@ -22,6 +23,7 @@ from imaging.synthetic import (
     helix,
     render,
 )
+from imaging.topology import thinned
 
 
 def masked(shape, spacing=(0.5, 0.5, 0.5), half=14.0, values=None):
@@ -212,3 +214,13 @@ def test_a_sheared_grid_gives_the_same_skeleton():
     assert row["stroke_mm"] == pytest.approx(3.0, abs=0.7)
     assert (row["skeleton_ends"], row["skeleton_junctions"]) == (2, 0)
     assert row["skeleton_length_mm"] == pytest.approx(math.dist(rod.start, rod.end), abs=3)
+
+
+@pytest.mark.parametrize("width", list(itertools.product(range(1, 6), range(1, 6))))
+@pytest.mark.parametrize("axis", range(3))
+def test_lines_of_any_width_keep_their_skeleton(width, axis):
+    """`skimage.morphology.skeletonize` alone loses those of even width altogether."""
+    solid = np.pad(np.ones((*width, 30), bool), 2).transpose(np.roll((0, 1, 2), axis))
+    points, finer = thinned(solid, ndimage.distance_transform_edt(solid) - 0.5)
+    assert 30 - 2 * max(width) <= np.ptp(points / finer, axis=0).max() + 1 <= 30
+    assert np.all(solid[tuple((points // finer).T)])

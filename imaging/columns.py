@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from .features import FEATURES
-from .groups import GROUP_COLUMNS
+from .groups import GROUP_COLUMNS, LINK_COLUMNS
 from .scores import BURDEN_COLUMNS, SCORE_COLUMNS
 
 
@@ -65,6 +65,8 @@ def _findings() -> dict[str, Column]:
     known = {c.name: c for c in _OTHER}
     for f in FEATURES:
         known[f.name] = Column(f.name, f.dtype, f.unit, f.definition, f.source)
+    for name, (dtype, unit, definition) in LINK_COLUMNS.items():
+        known[name] = Column(name, dtype, unit, definition, "calcimap")
     return {name: known[name] for name in [*_ORDER, *(n for n in known if n not in _ORDER)]}
 
 

@@ -15,14 +15,24 @@ from .edges import Edges, edges
 from .halfmax import halfmax_level, halfmax_mask
 from .inside import Inside, integrated_volume, look_inside
 from .mesh import Packed, groups_of, hulls, outline_points, surfaces
+from .rays import Rays, cast_rays
 from .sphere import SphereFit, fit_spheres
 from .surroundings import Surroundings, look_around
+from .topology import Topology, measure_topology
 from .volume import Volume
 
 Array = NDArray[Any]
 ANGLES = np.arange(180.0)
 """Degrees; directions in which a slice's outline is measured. The longest is missed by at most 0.004 %."""
 FEWEST_FOR_FORM = 4
+HOLLOW_MM, LINE_MM, BODY_MM, THICK_MM = 5.0, 4.0, 6.0, 2.0
+"""Rays are cast from this equivalent diameter, skeletons and lobes made from these longest diameters, at spacings up to
+the last."""
+COMPACT, STRETCHED = 0.90, 0.75
+"""Solidity up to which a body may have layers or lobes, and a skeleton that tells more than its axes do."""
+SHELL, CLOSED, LAYERED = 0.22, 0.45, 0.80
+"""Fit residual up to which, and coverage from which a shell is a surface, and the share of rays with two entries from
+which it is several: a thinned surface is no skeleton of lines."""
 TIE = 1e-9
 """Relative difference below which two lengths are the same."""
 
@@ -81,9 +91,19 @@ class Foci:
     def _shape(self) -> tuple[Components, NDArray[np.bool_]]:
         if self.detection.given:
             return self.mask, np.zeros(len(self), bool)
+        return halfmax_mask(self.volume, self.mask, self._halfmax, self.detection.found.level)
+
+    @cached_property
+    def _halfmax(self) -> Array:
         plateau = look_inside(self.volume, Packed(self.mask), self.background).plateau
-        level = halfmax_level(self.mask, self.values, *self.background, plateau)
-        return halfmax_mask(self.volume, self.mask, level, self.detection.found.level)
+        return halfmax_level(self.mask, self.values, *self.background, plateau)
+
+    @cached_property
+    def level(self) -> Array:
+        """HU at which the surface of `shape` lies, (n,); NaN where a mask stands for itself."""
+        if self.detection.given:
+            return np.full(len(self), np.nan)
+        return np.where(self.fallback, np.nan, self._halfmax)
 
     @property
     def shape(self) -> Components:
@@ -138,14 +158,23 @@ class Foci:
         Missing where the voxels have no extent along the axis.
         """
         n = self.shape.n_voxels.astype(float)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            covariance = self.matrix @ self.shape.covariance @ self.matrix.T * (n / (n - 1))[:, None, None]
         some = n > 1
         lengths = np.full((len(self), 3), np.nan)
-        values = np.linalg.eigvalsh(covariance[some])[:, ::-1]
+        values = self._inertia[0][some] * (n[some] / (n[some] - 1))[:, None]
         smallest = 1e-6 * np.square(self.volume.spacing).min()  # rounding of an extent that is zero
         lengths[some] = np.where(values > smallest, 4 * np.sqrt(np.maximum(values, 0)), np.nan)
         return lengths
+
+    @cached_property
+    def _inertia(self) -> tuple[Array, Array]:
+        covariance = self.matrix @ self.shape.covariance @ self.matrix.T
+        values, vectors = np.linalg.eigh(covariance)
+        return values[:, ::-1], vectors[:, :, ::-1]
+
+    @property
+    def principal(self) -> Array:
+        """Unit vectors of the principal axes, (n, 3, 3): column k of each is axis k, longest first."""
+        return self._inertia[1]
 
     @cached_property
     def hulls(self) -> tuple[Array, Array, Array]:
@@ -180,6 +209,28 @@ class Foci:
     def sphere(self) -> SphereFit:
         """Sphere fitted to the half-maximum mask, with coverage and inner occupancy."""
         return fit_spheres(self.packed, self.matrix, self.volume.spacing)
+
+    @cached_property
+    def rays(self) -> Rays:
+        """Layers and HU along rays from the fitted centre; NaN for dots and compact bodies, which have none."""
+        diameter = np.cbrt(6 * self.shape.n_voxels * self.voxel_mm3 / np.pi)
+        hollow = (diameter >= HOLLOW_MM) & (self.surfaces[0] <= COMPACT * self.hulls[0])
+        return cast_rays(self.packed, self.volume, self.sphere.centre, hollow)
+
+    @cached_property
+    def topology(self) -> Topology:
+        """Skeleton, stroke and lobes; NaN for dots, compact bodies and slices too thick to show them."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            solidity = self.surfaces[0] / self.hulls[0]
+        large = (self.hulls[2] >= LINE_MM) & (max(self.volume.spacing) <= THICK_MM) & (self.shape.n_voxels >= 10)
+        fit = self.sphere
+        with np.errstate(invalid="ignore"):
+            shell = (fit.residual <= SHELL) & (fit.inner_occupancy <= 0.5) & (fit.coverage >= CLOSED)
+        large &= ~shell
+        lines = large & ((solidity <= STRETCHED) | (self.axes[:, 1] <= STRETCHED / 2 * self.axes[:, 0]))
+        bodies = large & (self.hulls[2] >= BODY_MM) & (solidity <= COMPACT)
+        lines &= ~(self.rays.layered >= LAYERED)
+        return measure_topology(self.packed, self.volume, self.level, lines, bodies)
 
     # -- HU across the surface and inside ----------------------------------------------------------------------------
 

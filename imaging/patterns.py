@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._registry import Registry
+from .errors import UsageError
 from .flags import join
 
 FINE_MM, COARSE_MM = 1.5, 3.5
@@ -79,6 +80,8 @@ class Rule:
         All must hold.
     levels : tuple of int
         Vocabularies (FULL, COARSE, IN_PLANE) that the rule belongs to.
+    variant : str
+        Tells rules of the same pattern apart.
     """
 
     name: str
@@ -87,6 +90,12 @@ class Rule:
     source: str
     conditions: tuple[Condition, ...]
     levels: tuple[int, ...] = (FULL,)
+    variant: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name and variant: unique."""
+        return f"{self.name} ({self.variant})" if self.variant else self.name
 
 
 def _punctate_limit(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -97,6 +106,16 @@ def _punctate_limit(table: pd.DataFrame) -> NDArray[np.float64]:
 def _compact_limit(table: pd.DataFrame) -> NDArray[np.float64]:
     """A compact focus is at most 1.75 times as long as its equivalent diameter may be."""
     return 1.75 * _punctate_limit(table)
+
+
+def _compact_roundness(table: pd.DataFrame) -> NDArray[np.float64]:
+    """0.4; 0.25 in slices above 1.5 mm, where a dot that lies in two of them looks long."""
+    return np.where(table["slice_spacing_mm"].to_numpy(dtype=float) <= FINE_MM, 0.4, 0.25)
+
+
+def _solid_limit(table: pd.DataFrame) -> NDArray[np.float64]:
+    """0.80; 0.72 in slices above 1.5 mm, whose steps take so much from a convex body."""
+    return np.where(table["slice_spacing_mm"].to_numpy(dtype=float) <= FINE_MM, 0.80, 0.72)
 
 
 def _thin_wall(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -117,61 +136,144 @@ def _ge(column: str, bound: Bound, or_missing: bool = False) -> Condition:
     return Condition(column, ">=", bound, or_missing)
 
 
-_SHELL = (_le("shell_fit_residual", 0.13), _le("inner_occupancy", 0.10), _ge("shell_radius_mm", 3.0))
+def _closed(prefix: str = "") -> tuple[Condition, ...]:
+    """A shell that is empty inside, of one finding or of the union of fragments (prefix ``union_``)."""
+    return (
+        _le(f"{prefix}shell_fit_residual", 0.13), _le(f"{prefix}inner_occupancy", 0.10),
+        _ge(f"{prefix}shell_radius_mm", 3.0),
+    )  # fmt: skip
+
+
+def _annulus(prefix: str = "") -> tuple[Condition, ...]:
+    """A shell fit that lies in a plane and goes round."""
+    return (
+        *_closed(prefix), _le(f"{prefix}flatness", 0.30, or_missing=True), _ge(f"{prefix}elongation", 0.65),
+        _le(f"{prefix}solidity", 0.60), _ge(f"{prefix}ring_arc_deg", 270.0), _le(f"{prefix}shell_offset", 0.30),
+    )  # fmt: skip
+
+
 _EVERY = (FULL, COARSE, IN_PLANE)
+_THIN = _le("stroke_mm", _stroke_limit)
+_FRAGMENTS = _ge("fragment_count", 2)
 
 RULES: Registry[Rule] = Registry("pattern")
 for _rule in (
+    # What several findings show together comes first, and stands on each of them.
+    Rule(
+        "laminated", "concentric shells, apart from each other", "two touching rims, ringing of a sharp kernel",
+        "clinical.md 1.4 (laminated); Erasmus et al. 2000 for benign lung nodules",
+        (_FRAGMENTS, _ge("union_layers", 1.8), _ge("union_layered_share", 0.80)), variant="fragments",
+    ),
+    Rule(
+        "eggshell", "a thin shell in pieces", "vessel wall in cross-section, bowel with contrast, cyst wall",
+        "Jacobsen and Felson 1967 (wall at most 2 mm, may be broken); clinical.md 1.4",
+        (
+            _FRAGMENTS, *_closed("union_"), _ge("union_shell_coverage", 0.70),
+            _le("union_shell_thickness_mm", _thin_wall),
+        ),
+        variant="fragments",
+    ),
+    Rule(
+        "rim", "a thick or broken shell in pieces", "a lesion with necrotic centre, a laminated focus",
+        "clinical.md 1.4 (rim, interrupted rim)",
+        (_FRAGMENTS, *_closed("union_"), _ge("union_shell_coverage", 0.40)), (FULL, COARSE), "fragments",
+    ),
+    Rule(
+        "ring", "an annulus in pieces", "plaques round a vessel",
+        "clinical.md 1.4; Kockelkoren et al. 2018 for the arcs of vessel rings",
+        (_FRAGMENTS, *_annulus("union_")), _EVERY, "fragments",
+    ),
+    Rule(
+        "tram_track", "two parallel lines", "a stent, a catheter, bronchial cartilage",
+        "clinical.md 1.4 (tram-track)",
+        (
+            _ge("parallel_distance_mm", 2.0), _le("parallel_distance_mm", 15.0), _le("parallel_angle_deg", 20.0),
+            _ge("parallel_overlap", 0.5),
+        ),
+        variant="two lines",
+    ),
+    Rule(
+        "ring_and_arc", "many small rings, arcs and commas", "stippled, popcorn, osteoid",
+        "clinical.md 1.4 (chondroid)",
+        (_ge("group_size", 5), _ge("curved_share", 0.40)), variant="cluster",
+    ),
+    # What one finding shows.
     Rule(
         "punctate", "a single dot", "noise, a vessel end-on, a clip, a partial-volumed edge of bone",
         "DESIGN section 3; clinical.md 1.4",
         (
             _le("equivalent_diameter_mm", _punctate_limit), _le("max_diameter_mm", _compact_limit),
-            _ge("elongation", 0.4, or_missing=True),
+            _ge("elongation", _compact_roundness, or_missing=True),
         ),
         _EVERY,
     ),
     Rule(
-        "ring", "an annulus in one plane", "a tube cut obliquely; a shell in a single thick slice",
-        "clinical.md 1.4; Kockelkoren et al. for the arcs of vessel rings",
+        "laminated", "concentric shells that touch", "two touching rims, ringing of a sharp kernel",
+        "clinical.md 1.4 (laminated); Erasmus et al. 2000 for benign lung nodules",
+        (_ge("layers", 1.8), _ge("layered_share", 0.80), _le("solidity", 0.65)),
+    ),
+    Rule(
+        "zonal", "a dense rim that fades into a lucent core", "a thick rim; the reverse (dense centre) is none",
+        "clinical.md 1.4 (myositis ossificans)",
         (
-            *_SHELL, _le("flatness", 0.30, or_missing=True), _ge("elongation", 0.70),
-            _le("shell_coverage", 0.60), _ge("shell_coverage", 0.10), _le("solidity", 0.60), _le("shell_offset", 0.30),
+            _ge("radial_slope_hu", 150.0), _ge("radial_fade", 0.30), _ge("shell_coverage", 0.60),
+            _le("inner_occupancy", 0.50), _le("shell_fit_residual", 0.22), _ge("shell_radius_mm", 3.0),
+            _le("shell_offset", 0.30),
         ),
-        _EVERY,
+    ),
+    Rule(
+        "ring", "an annulus in one plane", "a tube cut obliquely; a shell in a single thick slice",
+        "clinical.md 1.4; Kockelkoren et al. 2018 for the arcs of vessel rings",
+        _annulus(), _EVERY,
     ),
     Rule(
         "eggshell", "a thin closed shell", "vessel wall in cross-section, bowel with contrast, cyst wall",
         "Jacobsen and Felson 1967 (wall at most 2 mm); clinical.md 1.4",
-        (*_SHELL, _ge("shell_coverage", 0.70), _le("shell_thickness_mm", _thin_wall)),
+        (*_closed(), _ge("shell_coverage", 0.70), _le("shell_thickness_mm", _thin_wall)),
     ),
     Rule(
         "rim", "a thick or broken shell", "a lesion with necrotic centre, a laminated focus",
         "clinical.md 1.4 (rim, interrupted rim)",
-        (*_SHELL, _ge("shell_coverage", 0.40)),
-        (FULL, COARSE),
+        (*_closed(), _ge("shell_coverage", 0.40)), (FULL, COARSE),
+    ),
+    Rule(
+        "tram_track", "a hollow tube, or two parallel lines that touch", "a shell, a stent",
+        "clinical.md 1.4 (tube / vessel wall)",
+        (_le("elongation", 0.60), _le("tube_cv", 0.25), _le("tube_inside", 0.05), _ge("minor_axis_mm", 4.0)),
+        variant="tube",
     ),
     Rule(
         "linear", "a line or rod", "a fissure, a catheter, a clip, a vessel wall along the slice",
         "clinical.md 1.4 (linear / rod)",
-        (_le("elongation", 0.30, or_missing=True), _le("minor_axis_mm", _stroke_limit, or_missing=True)),
+        (
+            _le("elongation", 0.30, or_missing=True), _le("minor_axis_mm", _stroke_limit, or_missing=True),
+            _le("skeleton_junctions", 0, or_missing=True), _le("tortuosity", 1.1, or_missing=True),
+        ),
         _EVERY,
     ),
     Rule(
-        "arc", "a bent plate or line: part of a shell", "capsular or pleural plaque, rib",
+        "linear", "a bent line or plate: part of a shell or ring, which thick slices show as a curve",
+        "capsular or pleural plaque, rib", "clinical.md 1.4 (curvilinear / arc)",
+        (*_closed(), _le("shell_coverage", 0.40), _le("shell_thickness_mm", _stroke_limit)),
+        (COARSE, IN_PLANE), "bent",
+    ),
+    Rule(
+        "branching", "a tree of thin lines", "portal vein calcification, contrast in ducts",
+        "clinical.md 1.4 (branching / ductal)",
+        (
+            _THIN, _le("solidity", 0.35), _ge("skeleton_junctions", 1), _ge("skeleton_ends", 3),
+            _le("shell_coverage", 0.15, or_missing=True), _ge("intensity_mean", 150.0),
+        ),
+    ),
+    Rule(
+        "arc", "a bent plate or line: part of a shell or ring", "capsular or pleural plaque, rib",
         "clinical.md 1.4 (curvilinear / arc)",
-        (*_SHELL, _le("shell_coverage", 0.40), _le("shell_thickness_mm", _stroke_limit)),
+        (*_closed(), _le("shell_coverage", 0.40), _le("shell_thickness_mm", _stroke_limit)),
     ),
     Rule(
         "sheet", "a plate along a fascia", "bone cortex, skin",
         "clinical.md 1.4 (sheet)",
-        (_le("flatness", 0.25), _ge("elongation", 0.60), _le("least_axis_mm", _stroke_limit)),
-    ),
-    Rule(
-        "solid", "filled and compact", "a stone, a clip, contrast",
-        "clinical.md 1.4 (solid / diffuse dense)",
-        (_ge("solidity", 0.80), _ge("sphericity", 0.70), _ge("elongation", 0.45)),
-        _EVERY,
+        (_le("flatness", 0.25), _ge("elongation", 0.60), _le("least_axis_mm", _stroke_limit), _ge("solidity", 0.50)),
     ),
     Rule(
         "amorphous", "hazy and faint", "partial volume, iodine, haemorrhage",
@@ -180,13 +282,29 @@ for _rule in (
         (FULL, COARSE),
     ),
     Rule(
+        "lobulated", "a large cloud of lobules with lucent septa", "heterotopic bone, calcific bursitis",
+        "clinical.md 1.4 (tumoral calcinosis; 30 mm there is a proposal)",
+        (_ge("max_diameter_mm", 20.0), _ge("lobes", 3), _ge("solidity", 0.60)),
+    ),
+    Rule(
+        "popcorn", "chunky rounded lobules", "lobulated, ring-and-arc at coarse slices",
+        "clinical.md 1.4 (popcorn)",
+        (_ge("lobes", 3), _ge("solidity", 0.40), _ge("elongation", 0.40)),
+    ),
+    Rule(
+        "solid", "filled and compact", "a stone, a clip, contrast",
+        "clinical.md 1.4 (solid / diffuse dense)",
+        (_ge("solidity", _solid_limit), _ge("sphericity", 0.69), _ge("elongation", 0.45)),
+        _EVERY,
+    ),
+    Rule(
         "coarse", "irregular dense lumps", "a fragment of bone",
         "clinical.md 1.4 (coarse / clumped)",
         (_ge("max_diameter_mm", 5.0), _ge("solidity", 0.30), _ge("intensity_mean", 150.0)),
         (FULL, COARSE),
     ),
 ):  # fmt: skip
-    RULES.add(_rule.name, _rule)
+    RULES.add(_rule.key, _rule)
 INDETERMINATE = Rule(
     "indeterminate", "none of the described forms", "", "no rule applies", (), _EVERY
 )  # fmt: skip
@@ -201,7 +319,15 @@ def name_patterns(findings: pd.DataFrame) -> pd.DataFrame:
         With ``pattern``, ``pattern_confidence`` (0.5 where a deciding value lies at its bound, 1 where all lie 30 % or
         more beyond; a measure of clarity, not a probability), ``pattern_reason``, and label flags where slices are
         thick.
+
+    Raises
+    ------
+    UsageError
+        A column that rules need is not there.
     """
+    lacking = {c.column for rule in RULES for c in rule.conditions} - set(findings.columns)
+    if lacking:
+        raise UsageError(f"name_patterns needs {', '.join(sorted(lacking))}: give it what imaging.group returned")
     n = len(findings)
     spacing = findings["slice_spacing_mm"].to_numpy(dtype=float)
     level = np.select([spacing <= FINE_MM, spacing <= COARSE_MM], [FULL, COARSE], IN_PLANE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,8 @@ class SphereFit:
         a small piece of either.
     inner_occupancy : ndarray
         Share of the inside, up to 0.6 of the way to the surface, that the mask fills, at 1250 points.
+    centre : ndarray
+        Fitted centre, voxel index (slice, row, column), (n, 3).
     """
 
     radius: Floats
@@ -64,13 +67,15 @@ class SphereFit:
     covered_mm2: Floats
     offset: Floats
     inner_occupancy: Floats
+    centre: Floats
 
 
 def fit_spheres(packed: Packed, matrix: Floats, spacing: tuple[float, float, float]) -> SphereFit:
     """Least-squares spheres, and ellipsoids where they fit clearly better, through voxel centres of components."""
     parts = packed.components
     n = len(parts)
-    out = SphereFit(*np.full((7, n), np.nan))
+    no = np.full((7, n), np.nan)
+    out = SphereFit(no[0], no[1], no[2], no[3], no[4], no[5], no[6], np.full((n, 3), np.nan))
     if not n:
         return out
     x = (parts.coordinates - parts.centroid[parts.component]) @ matrix.T
@@ -79,8 +84,8 @@ def fit_spheres(packed: Packed, matrix: Floats, spacing: tuple[float, float, flo
     extent = np.linalg.norm(np.diff(parts.box, axis=2)[:, :, 0] * spacing, axis=1)
     good = (parts.n_voxels >= FEWEST_VOXELS) & (radius > 0) & (radius < 4 * extent)
     inverse = np.asarray(np.linalg.inv(matrix), float)
-    few = _directions(N_INNER)
-    steps, few_steps = _directions(N_DIRECTIONS) @ inverse.T, few @ inverse.T
+    few = directions(N_INNER)
+    steps, few_steps = directions(N_DIRECTIONS) @ inverse.T, few @ inverse.T
     depths = INNER * np.cbrt((np.arange(5) + 0.5) / 5)  # shells of equal volume
     for m in np.flatnonzero(good).tolist():
         centre, form, residual = c[m], np.eye(3) / radius[m] ** 2, sd[m] / radius[m]
@@ -100,7 +105,7 @@ def fit_spheres(packed: Packed, matrix: Floats, spacing: tuple[float, float, flo
         mean = float(np.cbrt(axes.prod()))
         out.radius[m], out.axis_ratio[m], out.residual[m] = mean, axes.min() / axes.max(), residual
         out.offset[m] = np.linalg.norm(centre) / mean
-        out.inner_occupancy[m] = inner
+        out.inner_occupancy[m], out.centre[m] = inner, middle
         if residual <= LARGEST_RESIDUAL:
             reach = max(1.0, 0.75 * max(spacing), 1.2 * residual * mean)
             out.coverage[m], out.covered_mm2[m] = _cover(packed, m, middle, steps, form, reach, min(spacing) / 2)
@@ -153,7 +158,7 @@ def _cover(
     packed: Packed, m: int, middle: Floats, steps: Floats, form: Floats, reach: float, step: float
 ) -> tuple[float, float]:
     """Covered share of the surface ``x' form x = 1``, and its area; the mask may lie `reach` mm off it."""
-    ray = _directions(N_DIRECTIONS)
+    ray = directions(N_DIRECTIONS)
     push = ray @ form
     stretch = (push * ray).sum(axis=1)
     far, upright = 1 / np.sqrt(stretch), stretch / np.linalg.norm(push, axis=1)  # radius; cosine of ray and normal
@@ -165,7 +170,7 @@ def _cover(
 
 
 @cache
-def _directions(n: int) -> Floats:
+def directions(n: int = N_DIRECTIONS) -> Floats:
     """Unit vectors spread evenly over the sphere (Fibonacci lattice), (n, 3)."""
     k = np.arange(n) + 0.5
     polar, azimuth = np.arccos(1 - 2 * k / n), np.pi * (1 + 5**0.5) * k
@@ -187,3 +192,12 @@ def _hits(packed: Packed, m: int, middle: Floats, rays: Floats, radii: Floats) -
         place += np.clip(index, 0, high[axis] - low[axis] + 1).astype(np.int64) * packed.strides[m, axis]
     place += packed.base[m]
     return packed.mask[place]
+
+
+def holds(packed: Packed, m: Any, where: Floats) -> NDArray[np.bool_]:
+    """Whether component m holds the voxel that each index (..., 3) lies in, (...)."""
+    index = np.rint(where).astype(np.int64)
+    box = packed.components.box[m]
+    inside = ((index >= box[:, 0]) & (index < box[:, 1])).all(axis=-1)
+    place = packed.base[m] + ((index - box[:, 0] + 1) * packed.strides[m]).sum(axis=-1)
+    return np.asarray(packed.mask[np.where(inside, place, packed.base[m])])  # a box starts with margin

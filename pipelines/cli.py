@@ -149,7 +149,7 @@ def patterns() -> None:
 
     levels = ("up to 1.5 mm", "1.5 to 3.5 mm", "above 3.5 mm")
     for rule in RULES:
-        print(f"{rule.name}: {rule.looks_like}")
+        print(f"{rule.key}: {rule.looks_like}")
         for c in rule.conditions:
             bound = " ".join((c.bound.__doc__ or "").split()) if callable(c.bound) else f"{c.bound:g}"
             print(f"    {c.column} {c.sign} {bound}{' (or missing)' if c.or_missing else ''}")

@@ -12,7 +12,7 @@ import pandas as pd
 from ..detection import Detection
 from ..flags import join
 from ..foci import Foci
-from . import anatomy, density, intensity, place, shape, shell, size
+from . import anatomy, density, form, intensity, place, shape, shell, size
 from .page import features_page
 from .registry import FEATURES, Feature, feature
 
@@ -78,6 +78,7 @@ __all__ = [
     "density",
     "feature",
     "features_page",
+    "form",
     "intensity",
     "measure",
     "place",

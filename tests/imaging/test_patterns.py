@@ -74,7 +74,8 @@ def test_thick_slices_give_coarser_labels(spacing, flag, allowed):
 
 
 def test_rules_use_known_columns_and_words():
-    table = measure(detect(image([Thing(Ball((0, 0, 0), 5.0), 700.0)])))
+    detection = detect(image([Thing(Ball((0, 0, 0), 5.0), 700.0)]))
+    table = group(measure(detection), detection)
     for rule in RULES:
         assert rule.name in VOCABULARY
         assert rule.source

@@ -7,23 +7,29 @@ from pathlib import Path
 
 import pandas as pd
 
-from imaging import EXCLUDED, FINDINGS, GROUPS, Column
+from imaging import EXCLUDED, FINDINGS, GROUPS, HYPOTHESES, Column
 
 from ..results import SCANS, StudyResult
 
-SCHEMAS: dict[str, dict[str, Column]] = {"findings": FINDINGS, "scans": SCANS, "excluded": EXCLUDED, "groups": GROUPS}
+SCHEMAS: dict[str, dict[str, Column]] = {
+    "findings": FINDINGS,
+    "scans": SCANS,
+    "excluded": EXCLUDED,
+    "groups": GROUPS,
+    "hypotheses": HYPOTHESES,
+}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A text cell that begins so is run as a formula by spreadsheets."""
 
 
 def write_csv(study: StudyResult) -> None:
-    """``findings.csv`` and ``scans.csv``; text that a spreadsheet would run gets a leading apostrophe."""
-    for name in ("findings", "scans"):
+    """Findings, scans and hypotheses as .csv; text that a spreadsheet would run gets a leading apostrophe."""
+    for name in ("findings", "scans", "hypotheses"):
         neutral(getattr(study, name)).to_csv(study.out / f"{name}.csv", index=False, lineterminator="\n")
 
 
 def write_parquet(study: StudyResult) -> None:
-    """All four tables, with unit, definition and source of every column in the schema's field metadata."""
+    """All tables, with unit, definition and source of every column in the schema's field metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -35,7 +35,7 @@ FIXED = (  # the columns that other programs rely on (DESIGN section 3)
     "pattern_confidence pattern_reason distribution hypothesis hypothesis_tendency flags frame depth_mm echo_width_mm "
     "shadow_width_mm shadow_auc shadow_class calibrated"
 ).split()
-TABLES = ("findings", "scans", "excluded", "groups")
+TABLES = ("findings", "scans", "excluded", "groups", "hypotheses")
 QUICK = ("csv", "parquet", "nifti")
 
 

@@ -268,6 +268,7 @@ def _write_run(
         "versions": provenance.versions(),
         "config": config.to_dict(),
         "config_sha256": config.digest(),
+        "context": tasks[0].context.to_dict() if tasks else {},
         "counts": study.counts,
         "ignored_files": pd.Series(list(study.ignored.values()), dtype="string").value_counts().sort_index().to_dict(),
         "scans": {

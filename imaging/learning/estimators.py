@@ -20,7 +20,7 @@ from .splits import folds, some_groups
 Array = NDArray[np.float64]
 FAMILIES = ("linear", "boosting")
 INNER_FOLDS = 3
-TUNING_ROWS = 12_000
+TUNING_ROWS = 8_000
 """Candidates are compared, and calibrated, on at most so many rows (whole groups); the winner is fitted on all."""
 SHRINKAGE = (0.03, 0.01, 0.003, 0.001, 0.0003)
 """L1 penalty per row, relative to that of 2,000 rows; the best one falls with the square root of the rows."""
@@ -82,23 +82,33 @@ def candidates(family: str, n: int, seed: int) -> list[tuple[dict[str, float], C
 
 
 def _linear(penalty: float, n: int, seed: int) -> Any:
-    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import StandardScaler
 
     regression = LogisticRegression(
         l1_ratio=1.0, C=1 / (penalty * n), solver="liblinear", tol=1e-3, max_iter=500, random_state=seed,
         intercept_scaling=10.0,  # liblinear penalises the intercept: scaled, hardly so
     )  # fmt: skip
-    return Pipeline(
-        [
-            ("fill", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)),
-            ("scale", StandardScaler()),
-            ("fit", OneVsRestClassifier(regression)),
-        ]
-    )
+    return OneVsRestClassifier(regression)
+
+
+def preparation(family: str) -> Any:
+    """What comes before the estimator: filling with an indicator, and scaling, for the linear one; else nothing."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if family != "linear":
+        return Pipeline([("as_it_is", "passthrough")])
+    fill = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    return Pipeline([("fill", fill), ("scale", StandardScaler())])
+
+
+def whole(family: str, prepare: Any, estimator: Any) -> Any:
+    """Fitted preparation and estimator as one."""
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([*prepare.steps, ("fit", estimator)]) if family == "linear" else estimator
 
 
 def _trees(rate: float, rounds: int, leaves: int, seed: int) -> Any:
@@ -129,18 +139,26 @@ def fit(X: Array, target: NDArray[np.int64], group: NDArray[np.int64], family: s
         rows = np.arange(len(target))
     x, y, splits = X[rows], target[rows], folds(target[rows], group[rows], INNER_FOLDS, seed)
     n_labels = int(target.max()) + 1
-    outcomes = []
-    for k, (setting, _) in enumerate(candidates(family, len(rows), seed)):
-        held = np.empty((len(rows), n_labels))
-        for train, out in splits:
-            made = candidates(family, len(train), seed)[k][1]()
-            held[out] = made.fit(x[train], y[train]).predict_proba(x[out])
-        losses = -np.log(np.clip(held[np.arange(len(y)), y], FLOOR, 1))
-        outcomes.append((losses.mean(), k, setting, held, losses))
-    _, best, setting, held, losses = min(outcomes, key=lambda o: o[:2])
-    calibrator = LogisticRegression(C=1e4, max_iter=1000).fit(log_odds(held), y)
-    estimator = candidates(family, len(target), seed)[best][1]().fit(X, target)
-    return Fitted(family, setting, estimator, calibrator, losses, rows)
+    settings = [setting for setting, _ in candidates(family, len(rows), seed)]
+    held = np.empty((len(settings), len(rows), n_labels))
+    for train, out in splits:
+        prepare = preparation(family)
+        ready, unseen = prepare.fit_transform(x[train]), prepare.transform(x[out])
+        for k, (_, make) in enumerate(candidates(family, len(train), seed)):
+            held[k, out] = make().fit(ready, y[train]).predict_proba(unseen)
+    losses = -np.log(np.clip(held[:, np.arange(len(y)), y], FLOOR, 1))
+    best = int(losses.mean(axis=1).argmin())
+    calibrator = LogisticRegression(C=1e4, max_iter=1000).fit(log_odds(held[best]), y)
+    estimator = make_whole(X, target, family, best, seed)
+    return Fitted(family, settings[best], estimator, calibrator, losses[best], rows)
+
+
+def make_whole(X: Array, target: NDArray[np.int64], family: str, chosen: int, seed: int) -> Any:
+    """Preparation and estimator of a setting, fitted on these rows."""
+    prepare = preparation(family)
+    estimator = candidates(family, len(target), seed)[chosen][1]()
+    estimator.fit(prepare.fit_transform(X), target)
+    return whole(family, prepare, estimator)
 
 
 def choose(fitted: dict[str, Fitted], group: NDArray[np.int64]) -> str:

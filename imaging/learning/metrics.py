@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 LEVEL = 0.95
 RESAMPLES = 1000
-LARGEST_WORK = 40_000_000
+LARGEST_WORK = 4_000_000
 """Rows times resamples of one fold; more rows get fewer resamples, at least `FEWEST`."""
 FEWEST = 100
 BINS = 10

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import metrics
-from .estimators import Fitted, calibrated, candidates, choose, fit
+from .estimators import Fitted, calibrated, candidates, choose, fit, make_whole
 from .splits import Rows, folds, some_groups
 
 Array = NDArray[np.float64]
@@ -106,6 +106,6 @@ def _point(
     chosen = train[np.isin(g[train], names[: max(2, round(share * len(names)))])]
     if len(np.unique(y[chosen])) < len(np.unique(y)):
         return 0, 0, float("nan")
-    made = next(m for s, m in candidates(model.family, len(chosen), seed) if s == model.setting)()
-    made.fit(x[chosen], y[chosen])
+    k = next(k for k, (s, _) in enumerate(candidates(model.family, 1, seed)) if s == model.setting)
+    made = make_whole(x[chosen], y[chosen], model.family, k, seed)
     return len(np.unique(g[chosen])), len(chosen), mean_auc(y[out], calibrated(made, model.calibrator, x[out]))

@@ -22,7 +22,8 @@ def cohort(n, columns, seed, rows_per_patient=8):
     """A well-specified linear model: features, labels, and the true log odds."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, columns))
-    odds = X[:, : len(EFFECTS)] @ EFFECTS - 0.3
+    effects = EFFECTS[:columns]
+    odds = X[:, : len(effects)] @ effects - 0.3
     y = np.where(rng.random(n) < 1 / (1 + np.exp(-odds)), "yes", "no")
     table = pd.DataFrame(X, columns=[f"f{k}" for k in range(columns)])
     rows = np.arange(n)

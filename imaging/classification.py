@@ -61,8 +61,8 @@ def classify(
         With ``hypothesis`` (the first of the ranking; ties keep the order of the labels), ``hypothesis_tendency``,
         ``hypotheses_ranked`` ("name (score)" of the first three, joined by '; '), ``mechanism`` and
         ``not_excluded``. Scores of the rules are points, no probabilities. Missing where nothing applies; entries
-        that depend on a site which is not known are ranked behind, marked '?', and are never the ``hypothesis``
-        where another applies.
+        that depend on a site or fact which is not known are ranked behind, marked '?', and are never the
+        ``hypothesis``.
     """
     model = _with_context(classifier, context)
     labels = model.labels
@@ -76,6 +76,8 @@ def classify(
     for row in range(len(findings)):
         named = [int(k) for k in order[row] if np.isfinite(scores[row, k])][:RANKED]
         first = named[0] if named else None
+        if first is not None and isinstance(model, RuleClassifier) and a.status[row, first] != APPLIES:
+            first = None  # what depends on something that is not known is listed, and no more
         values["hypothesis"].append(None if first is None else labels[first])
         values["hypothesis_tendency"].append(None if first is None else model.tendency(labels[first]))
         mechanism = others = None

@@ -84,9 +84,10 @@ class Cue:
         column = evidence[self.name]
         if self.sign == "is":
             known = column.notna().to_numpy()
-            if self.name == "pattern":  # not named: not known to be any
-                known = known & (column != "indeterminate").fillna(False).to_numpy(dtype=bool)
-            return _three(column.isin(self.words).to_numpy(dtype=bool), known)
+            holds = column.isin(self.words).to_numpy(dtype=bool)
+            if self.name == "pattern":  # not named: not known to be another
+                known = known & (holds | (column != "indeterminate").fillna(False).to_numpy(dtype=bool))
+            return _three(holds, known)
         values = column.to_numpy(dtype=float, na_value=np.nan)
         if not self.sign:
             return _three((values > 0) == self.wanted, np.isfinite(values))

@@ -1,6 +1,7 @@
 """The knowledge base: every entry is sound, comes first where it should, and says nothing that it must not."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -139,6 +140,18 @@ def test_concern_is_named_as_not_excluded():
 
 def test_a_pattern_that_was_not_named_is_not_known():
     assert cue("pattern is solid").states(table({"pattern": "indeterminate"}))[0] == UNKNOWN
+    assert cue("pattern is solid, indeterminate").states(table({"pattern": "indeterminate"}))[0] == TRUE
+    row = first({"pattern": "indeterminate", "margin": "sharp", "max_diameter_mm": 3})
+    assert row["hypothesis"] == "dystrophic calcification"
+    row = first({"pattern": "popcorn", "margin": "blurred", "intensity_mean": 500.0, "organ": "eye"})
+    assert row["hypothesis"] == "calcified cartilage or chondroid tumour"
+
+
+def test_what_depends_on_something_unknown_is_listed_and_never_the_hypothesis():
+    row = first({"pattern": "zonal"})
+    assert "?" in row["hypotheses_ranked"]
+    assert pd.isna(row["hypothesis"])
+    assert pd.isna(row["hypothesis_tendency"])
 
 
 def test_nothing_found_and_nothing_known():
@@ -328,3 +341,10 @@ def test_nobody_else_has_these_columns():
     assert not {c for c in HYPOTHESES if c in FINDINGS} - {
         "scan_id", "finding_id", "hypothesis", "mechanism", "not_excluded",
     }  # fmt: skip
+
+
+def test_every_source_stands_in_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "classifier.md").read_text(encoding="utf-8")
+    for e in ENTITIES.values():
+        row = f"| {e.name} | {', '.join(e.sites) or 'anywhere'} | {e.tendency} | {e.evidence} | {e.source} |"
+        assert row in text, row

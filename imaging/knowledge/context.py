@@ -112,7 +112,7 @@ class Context:
         """
         made = cls()
         for one in [given] if isinstance(given, str | Path) else given:
-            key, equals, text = str(one).partition("=")
+            key, equals, text = ("", "", "") if Path(one).is_file() else str(one).partition("=")
             made = made | (cls({key.strip(): _literal(text.strip())}) if equals else cls._from_file(Path(one)))
         return made
 

@@ -25,6 +25,7 @@ from .schema import Schema
 FORMAT, VERSION = "calcimap model", 1
 LARGEST_FILE = 256 << 20
 LARGEST_INFLATED = 512 << 20
+LARGEST_DESCRIPTION = 64 << 20
 MOST_MEMBERS = 100_000
 _HGB = "sklearn.ensemble._hist_gradient_boosting."
 ALLOWED = frozenset({
@@ -127,6 +128,8 @@ def _load(data: bytes) -> Model:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         description = _inspect(archive)
     _check_nodes(description)
+    if description.get("protocol") != _protocol():
+        raise RefusedError("not_model", "the file has another skops protocol; train the model again")
     content = skops.io.loads(data, trusted=_TRUSTED)
     if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
         raise RefusedError("not_model", f"not a {FORMAT} of version {VERSION}")
@@ -151,6 +154,8 @@ def _inspect(archive: zipfile.ZipFile) -> Any:
         or sum(m.file_size for m in members) > LARGEST_INFLATED
     ):
         raise RefusedError("not_model", "the file unpacks to more than a model of calcimap holds")
+    if any(m.file_size > LARGEST_DESCRIPTION for m in members if m.filename == "schema.json"):
+        raise RefusedError("not_model", "the description in the file is larger than that of any model")
     if "schema.json" not in names or not all(_MEMBER.fullmatch(n) for n in names):
         raise RefusedError("not_model", "the archive holds other things than a model of calcimap")
     for member in members:
@@ -160,6 +165,14 @@ def _inspect(archive: zipfile.ZipFile) -> Any:
             else:
                 _check_array(stream, member.file_size)
     return description
+
+
+def _protocol() -> int:
+    """The protocol that this skops writes; older ones have loaders of their own, which are not wanted."""
+    import skops.io
+
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps({}))) as archive:
+        return int(json.loads(archive.read("schema.json"))["protocol"])
 
 
 def _check_array(stream: Any, size: int) -> None:
@@ -181,8 +194,7 @@ def _check_nodes(node: Any) -> None:
         elif isinstance(part, dict):
             if {"__class__", "__module__", "__loader__"} & part.keys():
                 kind = (part.get("__module__"), part.get("__class__"), part.get("__loader__"))
-                cached = kind[2] == "CachedNode"
-                if kind not in ALLOWED and not cached:
+                if kind not in ALLOWED:
                     text = f"the file holds {kind[0]}.{kind[1]}, which no model of calcimap has; nothing was executed"
                     raise RefusedError("not_model", text)
             todo += part.values()
@@ -206,6 +218,8 @@ def _check_shapes(estimator: Any, calibrator: Any, columns: int, labels: int) ->
     if not isinstance(estimator, HistGradientBoostingClassifier | Pipeline) or estimator.n_features_in_ != columns:
         raise RefusedError("not_model", "the estimator in the file does not belong to its features")
     if isinstance(estimator, HistGradientBoostingClassifier):
+        if estimator.is_categorical_ is not None or np.any(estimator._bin_mapper.is_categorical_):
+            raise RefusedError("not_model", "a tree in the file uses categories, which no model of calcimap does")
         for tree in (t for step in estimator._predictors for t in step):
             _check_tree(tree.nodes, columns)
     probe = np.asarray(estimator.predict_proba(np.zeros((1, columns))))

@@ -239,7 +239,7 @@ def test_sites_of_mask_names(name, site):
 
 
 def test_context_from_header_and_file(tmp_path):
-    file = tmp_path / "c.toml"
+    file = tmp_path / "c=1.toml"
     file.write_text('organ = "liver"\n[scans.s]\nage = 61\n[scans.s.findings.2]\norgan = "kidney"\ntrauma = true\n')
     header = {"body_part": "ABDOMEN", "contrast_agent": True, "patient_age_band": "60-69", "kvp": 120.0}
     known = Context.from_header(header) | Context.load([file, "pain=yes", "age=62"])

@@ -166,6 +166,14 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(good, tmp_path):
         load_model(data)
 
 
+def test_a_huge_description_is_refused(good):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("schema.json", b" " * (65 << 20))
+    with pytest.raises(RefusedError, match="description"):
+        load_model(out.getvalue())
+
+
 def test_an_array_that_claims_to_be_huge_is_refused(good):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 50,)})
@@ -190,6 +198,19 @@ def test_trees_that_point_outside_themselves_are_refused(field, value, good):
     nodes[field][0] = value
     with pytest.raises(RefusedError, match="points outside"):
         load_model(dump_model(model))
+
+
+def test_categories_and_older_protocols_are_refused(good):
+    model = load_model(good)
+    model.estimator._bin_mapper.is_categorical_[0] = 1
+    with pytest.raises(RefusedError, match="categories"):
+        load_model(dump_model(model))
+
+    def older(name, data):
+        return json.dumps(json.loads(data) | {"protocol": 0}).encode() if name == "schema.json" else data
+
+    with pytest.raises(RefusedError, match="protocol"):
+        load_model(rewritten(good, older))
 
 
 def test_hash_and_version(good, monkeypatch):

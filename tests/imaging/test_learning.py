@@ -77,19 +77,19 @@ def test_trees_are_chosen_where_lines_cannot_do_it():
 
 
 def test_the_linear_baseline_is_kept_where_it_is_as_good():
-    assert trained(800, 4, 2, family="auto")[0].model.family == "linear"
+    assert trained(400, 4, 2, family="auto")[0].model.family == "linear"
 
 
 def test_three_labels():
-    table, labels, _ = cohort(900, 4, 7)
+    table, labels, _ = cohort(400, 4, 7)
     labels["label"] = np.select([table["f0"] > 0.6, table["f1"] > 0.6], ["a", "b"], "c")
     for family in ("linear", "boosting"):
         done = train_model(table, labels, "label", features=names(table), family=family)
         p = done.model.probabilities(table, unverified=True)
-        assert p.shape == (900, 3)
+        assert p.shape == (400, 3)
         assert p.sum(axis=1) == pytest.approx(1)
         assert set(done.evaluation["selected"]["by_label"]) == {"a", "b", "c"}
-        assert done.evaluation["selected"]["by_label"]["a"]["roc_auc"]["value"] > 0.9
+        assert done.evaluation["selected"]["by_label"]["a"]["roc_auc"]["value"] > 0.85
 
 
 # -- leaks ---------------------------------------------------------------------------------------------------------
@@ -342,5 +342,5 @@ def test_bad_calls_are_refused(how, said):
 
 
 def test_the_same_seed_gives_the_same_model():
-    one, two = trained(400, 4, 0)[0], trained(400, 4, 0)[0]
+    one, two = trained(240, 4, 0)[0], trained(240, 4, 0)[0]
     assert one.evaluation == two.evaluation

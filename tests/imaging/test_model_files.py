@@ -23,7 +23,7 @@ from tests.benchmarks.bench_learning import cohort, names
 
 @pytest.fixture(scope="module", params=["linear", "boosting", "boosting3"])
 def model(request):
-    table, labels, _ = cohort(400, 4, 0)
+    table, labels, _ = cohort(240, 4, 0)
     if request.param == "boosting3":
         labels["label"] = np.select([table["f0"] > 0.6, table["f1"] > 0.6], ["a", "b"], "c")
     family = request.param.rstrip("3")
@@ -32,7 +32,7 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def good():
-    table, labels, _ = cohort(400, 4, 0)
+    table, labels, _ = cohort(240, 4, 0)
     return dump_model(train_model(table, labels, "label", features=names(table), family="boosting").model)
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .anatomy import Anatomy
-    from .classification import NOTICE, Classifier, classify
-    from .columns import BURDEN, EXCLUDED, FINDINGS, GROUPS, Column, conform
+    from .classification import Classifier, classify, rank_hypotheses
+    from .columns import BURDEN, EXCLUDED, FINDINGS, GROUPS, HYPOTHESES, Column, conform
     from .components import Components
     from .detection import Detection, detect
     from .errors import (
@@ -33,6 +33,13 @@ if TYPE_CHECKING:
     from .flags import FLAGS
     from .geometry import axis_letters
     from .groups import group, summarize_groups
+    from .knowledge.base import Entity, entities, load_entities
+    from .knowledge.context import Context
+    from .knowledge.rules import RuleClassifier, rule_classifier
+    from .knowledge.wording import NOTICE, listing
+    from .learning.files import dump_model, load_model
+    from .learning.model import Model, predict
+    from .learning.training import Training, train_model
     from .params import DetectionParams
     from .patterns import RULES, VOCABULARY, Rule, name_patterns
     from .reading.anatomy import read_anatomy
@@ -49,10 +56,14 @@ if TYPE_CHECKING:
 # Where each public name lives. Loaded on first use, so that `import imaging` and `calcimap --help` stay quick.
 _HOME = {
     "Anatomy": "anatomy",
-    "NOTICE": "classification", "Classifier": "classification", "classify": "classification",
+    "Classifier": "classification", "classify": "classification", "rank_hypotheses": "classification",
+    "Entity": "knowledge.base", "entities": "knowledge.base", "load_entities": "knowledge.base",
+    "Context": "knowledge.context",
+    "RuleClassifier": "knowledge.rules", "rule_classifier": "knowledge.rules",
+    "NOTICE": "knowledge.wording", "listing": "knowledge.wording",
     "decoders": "reading.codecs",
-    "BURDEN": "columns", "EXCLUDED": "columns",
-    "FINDINGS": "columns", "GROUPS": "columns", "Column": "columns", "conform": "columns",
+    "BURDEN": "columns", "EXCLUDED": "columns", "FINDINGS": "columns", "GROUPS": "columns", "HYPOTHESES": "columns",
+    "Column": "columns", "conform": "columns",
     "Components": "components",
     "Detection": "detection", "detect": "detection",
     "find_series": "reading.discover",
@@ -65,6 +76,9 @@ _HOME = {
     "features_page": "features",
     "FLAGS": "flags",
     "group": "groups", "summarize_groups": "groups",
+    "dump_model": "learning.files", "load_model": "learning.files",
+    "Model": "learning.model", "predict": "learning.model",
+    "Training": "learning.training", "train_model": "learning.training",
     "read_anatomy": "reading.anatomy", "read_mask": "reading.masks",
     "DetectionParams": "params",
     "RULES": "patterns", "VOCABULARY": "patterns", "Rule": "patterns", "name_patterns": "patterns",
@@ -86,6 +100,7 @@ __all__ = [
     "FINDINGS",
     "FLAGS",
     "GROUPS",
+    "HYPOTHESES",
     "NOTICE",
     "REASONS",
     "RULES",
@@ -98,21 +113,26 @@ __all__ = [
     "CodecError",
     "Column",
     "Components",
+    "Context",
     "Detection",
     "DetectionParams",
+    "Entity",
     "Feature",
     "Found",
     "GeometryError",
     "LimitError",
+    "Model",
     "ReadError",
     "ReadParams",
     "RefusedError",
     "Region",
     "Rule",
+    "RuleClassifier",
     "ScoreDefinition",
     "ScoreParams",
     "Scoring",
     "Series",
+    "Training",
     "TruncatedError",
     "UsageError",
     "ValuesError",
@@ -124,18 +144,27 @@ __all__ = [
     "decoders",
     "describe_excluded",
     "detect",
+    "dump_model",
+    "entities",
     "feature",
     "features_page",
     "find_series",
     "group",
+    "listing",
+    "load_entities",
+    "load_model",
     "measure",
     "name_patterns",
+    "predict",
+    "rank_hypotheses",
     "read_anatomy",
     "read_mask",
     "read_volume",
+    "rule_classifier",
     "score",
     "scoring_of",
     "summarize_groups",
+    "train_model",
 ]
 
 

@@ -1,24 +1,27 @@
 """Hypotheses from the table of features. Research use only: never a diagnosis.
 
-A classifier takes findings and gives, for each, a ranked list of what the pattern is more often described in. The rule
-classifier reads its entries from ``knowledge.toml``; a trained model can stand behind the same interface.
+A classifier takes findings and gives a score for every label. The rules of the knowledge base (`imaging.knowledge`) are
+the default; a model that researchers trained (`imaging.train_model`) stands behind the same interface.
 """
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-TENDENCIES = ("benign", "concern", "indeterminate")
-NOTICE = "Research use only. Not for diagnosis. Review by a qualified radiologist is required."
+from .columns import HYPOTHESES, conform
+from .knowledge.base import TENDENCIES, VERSION
+from .knowledge.context import Context
+from .knowledge.rules import APPLIES, RuleClassifier, rule_classifier
+from .knowledge.wording import NOTICE, line, not_excluded
+
 RANKED = 3
+"""Hypotheses named in ``hypotheses_ranked``."""
+LISTED = 5
+"""Hypotheses of a finding in the long table."""
 
 
 class Classifier(Protocol):
@@ -38,68 +41,9 @@ class Classifier(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Entity:
-    """One entry of the knowledge base; see ``knowledge.toml``."""
-
-    name: str
-    tendency: str
-    evidence: str
-    source: str
-    requires: dict[str, list[str]]
-    cues: tuple[dict[str, Any], ...]
-
-
-@dataclass(frozen=True)
-class RuleClassifier:
-    """Ordinal evidence: the weights of the cues that fire, over the weights that could."""
-
-    entities: tuple[Entity, ...]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the entities."""
-        return tuple(e.name for e in self.entities)
-
-    def tendency(self, label: str) -> str:
-        """Tendency of an entity."""
-        return next(e.tendency for e in self.entities if e.name == label)
-
-    def scores(self, findings: pd.DataFrame) -> NDArray[np.float64]:
-        """Share of the attainable weight that fires, (n, entities); NaN where what is required is absent."""
-        out = np.full((len(findings), len(self.entities)), np.nan)
-        for k, entity in enumerate(self.entities):
-            applies = np.ones(len(findings), bool)
-            for column, words in entity.requires.items():
-                applies &= findings[column].isin(words).to_numpy()
-            got = sum((cue["weight"] * _fires(findings, cue) for cue in entity.cues), np.zeros(len(findings)))
-            most = sum(cue["weight"] for cue in entity.cues if cue["weight"] > 0)
-            out[applies, k] = got[applies] / most
-        return out
-
-
-def _fires(findings: pd.DataFrame, cue: dict[str, Any]) -> NDArray[np.bool_]:
-    """Where a cue holds; a missing value does not fire."""
-    column = findings[cue["column"]]
-    if "is" in cue:
-        return np.asarray(column.isin(cue["is"]).to_numpy(dtype=bool))
-    values = column.to_numpy(dtype=float, na_value=np.nan)
-    return np.asarray(values >= cue["at_least"] if "at_least" in cue else values <= cue["at_most"])
-
-
-@cache
-def rule_classifier() -> RuleClassifier:
-    """The classifier of the knowledge base that ships with calcimap."""
-    raw = tomllib.loads(resources.files(__package__).joinpath("knowledge.toml").read_text(encoding="utf-8"))
-    entities = []
-    for entry in raw["entity"]:
-        if entry["tendency"] not in TENDENCIES:
-            raise ValueError(f"{entry['name']}: tendency must be one of {TENDENCIES}, got {entry['tendency']!r}")
-        entities.append(Entity(**{**entry, "cues": tuple(entry["cues"])}))
-    return RuleClassifier(tuple(entities))
-
-
-def classify(findings: pd.DataFrame, classifier: Classifier | None = None) -> pd.DataFrame:
+def classify(
+    findings: pd.DataFrame, classifier: Classifier | None = None, *, context: Context | None = None
+) -> pd.DataFrame:
     """Rank hypotheses for every finding.
 
     Parameters
@@ -107,28 +51,131 @@ def classify(findings: pd.DataFrame, classifier: Classifier | None = None) -> pd
     findings : DataFrame
         With patterns named (`imaging.name_patterns`).
     classifier : Classifier, optional
-        The rules of the knowledge base by default.
+        The rules of the knowledge base by default; a trained `imaging.Model`, or one of your own.
+    context : Context, optional
+        What is known beside the findings; for the rules of the knowledge base.
 
     Returns
     -------
     DataFrame
-        With ``hypothesis`` (the first of the ranking; ties keep the order of the knowledge base),
-        ``hypothesis_tendency``, and ``hypotheses_ranked`` ("name (score)" of the first three, joined by '; '). Scores
-        are ordinal, no probabilities. Missing where nothing applies.
+        With ``hypothesis`` (the first of the ranking; ties keep the order of the labels), ``hypothesis_tendency``,
+        ``hypotheses_ranked`` ("name (score)" of the first three, joined by '; '), ``mechanism`` and
+        ``not_excluded``. Scores of the rules are points, no probabilities. Missing where nothing applies; entries
+        that depend on a site or fact which is not known are ranked behind, marked '?', and are never the
+        ``hypothesis``.
     """
-    model = rule_classifier() if classifier is None else classifier
+    model = _with_context(classifier, context)
     labels = model.labels
-    scores = model.scores(findings)
-    order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), axis=1, kind="stable")
-    first: list[str | None] = []
-    ranked: list[str | None] = []
-    for row, ranks in zip(scores, order, strict=True):
-        named = [k for k in ranks[:RANKED] if np.isfinite(row[k])]
-        first.append(labels[named[0]] if named else None)
-        ranked.append("; ".join(f"{labels[k]} ({row[k]:.2f})" for k in named) or None)
+    if isinstance(model, RuleClassifier):
+        a = model.assess(findings)
+        order, scores = a.order, np.where(np.isnan(model.points(a)), np.nan, a.points)
+    else:
+        scores = model.scores(findings)
+        order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), axis=1, kind="stable")
+    values: dict[str, list[Any]] = {name: [] for name in _WIDE}
+    for row in range(len(findings)):
+        named = [int(k) for k in order[row] if np.isfinite(scores[row, k])][:RANKED]
+        first = named[0] if named else None
+        if first is not None and isinstance(model, RuleClassifier) and a.status[row, first] != APPLIES:
+            first = None  # what depends on something that is not known is listed, and no more
+        values["hypothesis"].append(None if first is None else labels[first])
+        values["hypothesis_tendency"].append(None if first is None else model.tendency(labels[first]))
+        mechanism = others = None
+        if isinstance(model, RuleClassifier):
+            sure = [a.status[row, k] == APPLIES for k in named]
+            texts = [f"{labels[k]} ({scores[row, k]:.0f}{'' if s else '?'})" for k, s in zip(named, sure, strict=True)]
+            if first is not None:
+                mechanism = model.entities[first].mechanism or None
+                others = "; ".join(not_excluded(model, a, row, first)) or None
+        else:
+            texts = [f"{labels[k]} ({scores[row, k]:.2f})" for k in named]
+        values["hypotheses_ranked"].append("; ".join(texts) or None)
+        values["mechanism"].append(mechanism)
+        values["not_excluded"].append(others)
     table = findings.copy()
-    table["hypothesis"] = pd.Series(first, dtype="string", index=table.index)
-    tendency = [None if name is None else model.tendency(name) for name in first]
-    table["hypothesis_tendency"] = pd.Series(tendency, dtype="string", index=table.index)
-    table["hypotheses_ranked"] = pd.Series(ranked, dtype="string", index=table.index)
+    for name in _WIDE:
+        table[name] = pd.Series(values[name], dtype="string", index=table.index)
     return table
+
+
+_WIDE = ("hypothesis", "hypothesis_tendency", "hypotheses_ranked", "mechanism", "not_excluded")
+
+
+def rank_hypotheses(
+    findings: pd.DataFrame, classifier: Classifier | None = None, *, context: Context | None = None, most: int = LISTED
+) -> pd.DataFrame:
+    """The long table of hypotheses: one row per finding and rank, with the evidence in words.
+
+    Parameters
+    ----------
+    findings, classifier, context
+        As for `classify`.
+    most : int
+        Ranks listed.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `imaging.HYPOTHESES`; no row for a finding that nothing applies to.
+    """
+    model = _with_context(classifier, context)
+    rows = _explained(findings, model, most) if isinstance(model, RuleClassifier) else _scored(findings, model, most)
+    made = pd.DataFrame(rows, columns=list(HYPOTHESES) if not rows else None)
+    return conform(made, HYPOTHESES)
+
+
+def _with_context(classifier: Classifier | None, context: Context | None) -> Classifier:
+    if classifier is None:
+        return rule_classifier(context)
+    if context is not None and isinstance(classifier, RuleClassifier):
+        return RuleClassifier(classifier.entities, classifier.context | context)
+    return classifier
+
+
+def _identity(findings: pd.DataFrame, row: int) -> dict[str, Any]:
+    return {name: findings[name].iloc[row] if name in findings else None for name in ("scan_id", "finding_id")}
+
+
+def _explained(findings: pd.DataFrame, model: RuleClassifier, most: int) -> list[dict[str, Any]]:
+    a = model.assess(findings)
+    rows = []
+    for row in range(len(findings)):
+        values = findings.iloc[row]
+        for rank, k in enumerate(a.ranked(row, most), 1):
+            e, text = model.entities[k], line(model, a, row, k, values)
+            rows.append(
+                {
+                    **_identity(findings, row), "rank": rank, "hypothesis": e.name, "tendency": e.tendency,
+                    "mechanism": e.mechanism or None, "score": float(a.points[row, k]),
+                    "score_attainable": float(e.attainable), "conditional": a.status[row, k] != APPLIES,
+                    "cues_fired": text.cues_fired, "cues_against": text.cues_against,
+                    "cues_missing": text.cues_missing, "context_missing": text.context_missing,
+                    "not_excluded": text.not_excluded, "evidence_grade": e.evidence, "note": e.note or None,
+                    "source": e.source, "statement": text.statement, "classifier": f"knowledge base {VERSION}",
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _scored(findings: pd.DataFrame, model: Classifier, most: int) -> list[dict[str, Any]]:
+    scores = model.scores(findings)
+    rows = []
+    for row in range(len(findings)):
+        order = np.argsort(-np.nan_to_num(scores[row], nan=-np.inf), kind="stable")[:most]
+        for rank, k in enumerate(order[np.isfinite(scores[row, order])], 1):
+            label = model.labels[k]
+            said = f"Score of the given classifier for {label}: {scores[row, k]:.2f} among {', '.join(model.labels)}."
+            rows.append(
+                {
+                    **_identity(findings, row), "rank": rank, "hypothesis": label, "tendency": model.tendency(label),
+                    "score": float(scores[row, k]), "conditional": False, "statement": f"{said} {NOTICE}",
+                    "classifier": type(model).__name__,
+                }
+            )  # fmt: skip
+    return rows
+
+
+__all__ = [
+    "LISTED", "NOTICE", "RANKED", "TENDENCIES", "Classifier", "Context", "RuleClassifier", "classify",
+    "rank_hypotheses", "rule_classifier",
+]  # fmt: skip

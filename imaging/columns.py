@@ -34,6 +34,7 @@ _ORDER = (
 ).split()
 """The columns that other programs rely on, in their order (DESIGN section 3); more follow."""
 
+_KB = "imaging.knowledge"
 _LATER = "not measured by this version: missing"
 _OTHER = (
     Column("scan_id", "string", "", "series: a salted hash, the same for the same input", "calcimap"),
@@ -47,9 +48,11 @@ _OTHER = (
     Column("pattern_confidence", "float64", "1", "0.5 at a bound of the rule, 1 well inside it", "calcimap"),
     Column("pattern_reason", "string", "", "the measured values that decided", "calcimap"),
     Column("distribution", "string", "", "solitary, grouped, linear, regional or diffuse", "BI-RADS terms, on CT"),
-    Column("hypothesis", "string", "", "what the pattern is often described in; research use", "knowledge.toml"),
-    Column("hypothesis_tendency", "string", "", "benign, concern, indeterminate; research use", "knowledge.toml"),
-    Column("hypotheses_ranked", "string", "", "first three hypotheses with ordinal scores", "knowledge.toml"),
+    Column("hypothesis", "string", "", "what the pattern is often described in; research use", _KB),
+    Column("hypothesis_tendency", "string", "", "benign, concern, indeterminate; research use", _KB),
+    Column("hypotheses_ranked", "string", "", "first three hypotheses with points; ? where a site is not known", _KB),
+    Column("mechanism", "string", "", "dystrophic, metastatic, tumoral or idiopathic, of the hypothesis", _KB),
+    Column("not_excluded", "string", "", "hypotheses of concern that nothing known rules out", _KB),
     Column("flags", "string", "", "quality flags, joined by ';'", "imaging.flags"),
     Column("frame", "Int64", "", f"ultrasound: frame; {_LATER}", "ultrasound"),
     Column("depth_mm", "float64", "mm", f"ultrasound: depth from the probe; {_LATER}", "ultrasound"),
@@ -97,6 +100,34 @@ GROUPS: dict[str, Column] = {"scan_id": FINDINGS["scan_id"]} | {
     name: Column(name, dtype, unit, definition, "calcimap") for name, (dtype, unit, definition) in GROUP_COLUMNS.items()
 }
 """Columns of groups."""
+
+HYPOTHESES: dict[str, Column] = {
+    c.name: c
+    for c in (
+        FINDINGS["scan_id"],
+        FINDINGS["finding_id"],
+        Column("rank", "Int64", "", "1 is the hypothesis of the finding", _KB),
+        Column("hypothesis", "string", "", "what the pattern is more often described in; research use", _KB),
+        Column("tendency", "string", "", "benign, concern, indeterminate; research use", _KB),
+        Column("mechanism", "string", "", "dystrophic, metastatic, tumoral or idiopathic; missing where none", _KB),
+        Column("score", "float64", "1", "points for less points against; probability for a trained model", _KB),
+        Column("score_attainable", "float64", "1", "points if everything spoke for it", _KB),
+        Column("conditional", "boolean", "", "depends on something that is not known", _KB),
+        Column("cues_fired", "string", "", "what speaks for it, joined by '; '", _KB),
+        Column("cues_against", "string", "", "what speaks against it", _KB),
+        Column("cues_missing", "string", "", "measures that are missing", _KB),
+        Column("context_missing", "string", "", "what --context could tell", _KB),
+        Column("not_excluded", "string", "", "other hypotheses of concern that nothing known rules out", _KB),
+        Column(
+            "evidence_grade", "string", "", "A guideline or large series, B small series or review, C textbook", _KB
+        ),
+        Column("note", "string", "", "what a reader should know", _KB),
+        Column("source", "string", "", "where the entry comes from", _KB),
+        Column("statement", "string", "", "all of it in a sentence, with the line on research use", _KB),
+        Column("classifier", "string", "", "the knowledge base and its version, or a trained model", "calcimap"),
+    )
+}
+"""Columns of the long table of hypotheses."""
 
 
 BURDEN: dict[str, Column] = {"scan_id": FINDINGS["scan_id"]} | {

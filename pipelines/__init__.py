@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .batch import run
     from .config import Config
+    from .hypotheses import rank_study
     from .results import Failure, ScanResult, StudyResult
     from .scan import analyze
+    from .training import open_model, predict_table, train, write_model
 
 _HOME = {
     "Config": "config",
@@ -17,10 +19,27 @@ _HOME = {
     "ScanResult": "results",
     "StudyResult": "results",
     "analyze": "scan",
+    "open_model": "training",
+    "predict_table": "training",
+    "rank_study": "hypotheses",
     "run": "batch",
+    "train": "training",
+    "write_model": "training",
 }
 
-__all__ = ["Config", "Failure", "ScanResult", "StudyResult", "analyze", "run"]
+__all__ = [
+    "Config",
+    "Failure",
+    "ScanResult",
+    "StudyResult",
+    "analyze",
+    "open_model",
+    "predict_table",
+    "rank_study",
+    "run",
+    "train",
+    "write_model",
+]
 
 
 def __getattr__(name: str) -> Any:

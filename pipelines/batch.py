@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from imaging import EXCLUDED, FINDINGS, GROUPS, Found, Series, UsageError, conform, find_series
+from imaging import EXCLUDED, FINDINGS, GROUPS, HYPOTHESES, Context, Found, Series, UsageError, conform, find_series
 
 from . import provenance
 from .config import Config
@@ -49,6 +49,7 @@ def run(
     formats: Sequence[str] = DEFAULT_FORMATS,
     roi: str | Path | None = None,
     anatomy: str | Path | None = None,
+    context: Context | None = None,
     overwrite: bool = False,
     fail_fast: bool = False,
     keep_identifiers: bool = False,
@@ -74,6 +75,8 @@ def run(
     anatomy : path, optional
         Organ masks of the same kinds: they name organ and side of findings and tell what is bone. The same masks are
         used for every scan, so they are of use for series of one patient and position.
+    context : Context, optional
+        What is known beside the images (`imaging.Context.load`), for the hypotheses.
     overwrite : bool
         Analyse again what is finished.
     fail_fast : bool
@@ -106,7 +109,8 @@ def run(
     log.info("%d series to analyse, %d set aside", len(entries), len(aside))
 
     masks = {k: None if p is None else Path(p) for k, p in (("roi", roi), ("anatomy", anatomy))}
-    tasks = [_task(e, config, folder, wanted, masks) for e in entries]
+    known = context or Context()
+    tasks = [_task(e, config, folder, wanted, masks, known) for e in entries]
     outcomes = _perform_all(tasks, jobs, scheduler, overwrite, fail_fast, progress)
     rows = [
         outcomes[e.scan_id].record | _keys(e, config) if e.scan_id in outcomes else _skipped(t) | _keys(e, config)
@@ -154,10 +158,14 @@ def _entries(series: list[Series], found: list[Found], config: Config) -> list[_
     return [_Entry(name, s, roots[id(s)]) for name, s in zip(ids, series, strict=True)]
 
 
-def _task(entry: _Entry, config: Config, out: Path, formats: tuple[str, ...], masks: dict[str, Path | None]) -> Task:
+def _task(
+    entry: _Entry, config: Config, out: Path, formats: tuple[str, ...], masks: dict[str, Path | None], context: Context
+) -> Task:
     stamp = {"input": provenance.fingerprint(entry.series), "config": config.digest(), "version": provenance.version()}
     stamp |= {name: provenance.files(path) for name, path in masks.items() if path is not None}
-    return Task(entry.scan_id, entry.series, config, out / "scans" / entry.scan_id, formats, stamp, **masks)
+    stamp["context"] = json.loads(json.dumps(context.to_dict()))
+    folder = out / "scans" / entry.scan_id
+    return Task(entry.scan_id, entry.series, config, folder, formats, stamp, **masks, context=context)
 
 
 def _perform_all(
@@ -211,9 +219,16 @@ def _collect(folder: Path, rows: list[dict[str, Any]], ignored: dict[Path, str])
     parts = [read_tables(folder / "scans" / r["scan_id"]) for r in rows if r["status"] == "analysed"]
     tables = {
         name: conform(pd.concat([p[name] for p in parts], ignore_index=True) if parts else pd.DataFrame(), columns)
-        for name, columns in (("findings", FINDINGS), ("excluded", EXCLUDED), ("groups", GROUPS))
+        for name, columns in (
+            ("findings", FINDINGS),
+            ("excluded", EXCLUDED),
+            ("groups", GROUPS),
+            ("hypotheses", HYPOTHESES),
+        )
     }
-    return StudyResult(folder, tables["findings"], scans, tables["excluded"], tables["groups"], ignored)
+    return StudyResult(
+        folder, tables["findings"], scans, tables["excluded"], tables["groups"], ignored, tables["hypotheses"]
+    )
 
 
 def _write_key(folder: Path, entries: list[_Entry], keep_identifiers: bool) -> None:
@@ -253,6 +268,7 @@ def _write_run(
         "versions": provenance.versions(),
         "config": config.to_dict(),
         "config_sha256": config.digest(),
+        "context": tasks[0].context.to_dict() if tasks else {},
         "counts": study.counts,
         "ignored_files": pd.Series(list(study.ignored.values()), dtype="string").value_counts().sort_index().to_dict(),
         "scans": {

@@ -43,6 +43,10 @@ def _options(
 ) -> None: ...
 
 
+Context = Annotated[
+    list[str] | None,
+    typer.Option("--context", metavar="FILE|KEY=VALUE", help="what is known beside the images; repeatable"),
+]
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT...", help="folders, files or archives", show_default=False)
 ]
@@ -68,6 +72,7 @@ def run(
             "--anatomy", help="organ masks of the same kinds, used for every scan: of one patient and position"
         ),
     ] = None,
+    context: Context = None,
     formats: Annotated[
         str, typer.Option("--formats", help="what to write, of csv,parquet,nifti,pictures,report")
     ] = "csv,parquet,nifti,pictures,report",
@@ -81,6 +86,8 @@ def run(
     log_file: Annotated[Path | None, typer.Option("--log-file", help="write the log there")] = None,
 ) -> None:
     """Find every CT series under the inputs, analyse each, write tables, label maps, pictures and a report."""
+    from imaging import Context as Known
+
     from . import Config
     from . import run as run_study
 
@@ -94,6 +101,7 @@ def run(
         formats=[name.strip() for name in formats.split(",") if name.strip()],
         roi=roi,
         anatomy=anatomy,
+        context=Known.load(context or ()),
         overwrite=overwrite,
         fail_fast=fail_fast,
         keep_identifiers=keep_identifiers,
@@ -168,6 +176,88 @@ def scores() -> None:
             own = f"; volume and mass from {s.volume_hu[kvp]:g} HU" if kvp in s.volume_hu else ""
             print(f"    {kvp:g} kV: weights 1/2/3/4 from {'/'.join(f'{v:g}' for v in limits)} HU{own}")
         print(f"    {s.source}")
+
+
+@app.command()
+def hypotheses(
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="output folder of a run")] = None,
+    context: Context = None,
+    model: Annotated[Path | None, typer.Option("--model", help="a trained model in place of the rules")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="write the table there: .csv or .parquet")] = None,
+) -> None:
+    """List the knowledge base; with DIR, rank the hypotheses of a run again, with --context."""
+    from imaging import NOTICE, entities, listing
+    from imaging import Context as Known
+
+    if folder is None:
+        print(NOTICE)
+        for entry in entities():
+            print("\n".join(listing(entry)))
+        return
+    from .batch import load_study
+    from .hypotheses import lines, rank_study, write_hypotheses
+    from .training import open_model
+
+    table = rank_study(load_study(folder), Known.load(context or ()), open_model(model) if model else None)
+    print("\n".join(lines(table)))
+    if out is not None:
+        write_hypotheses(table, out)
+
+
+@app.command()
+def train(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="findings.csv, findings.parquet or folder of a run")],
+    labels: Annotated[Path, typer.Option("--labels", help="table with scan_id, finding_id and the target")],
+    target: Annotated[str, typer.Option("--target", help="column of the labels to learn")],
+    out: Annotated[Path, typer.Option("--out", help="model file, in a folder of its own")],
+    group: Annotated[
+        str | None, typer.Option("--group", help="column that says whose a row is; patient_key or scan_id otherwise")
+    ] = None,
+    model: Annotated[str, typer.Option("--model", help="auto, linear or boosting")] = "auto",
+    features: Annotated[str | None, typer.Option("--features", help="columns to learn from, by comma")] = None,
+    tendency: Annotated[
+        list[str] | None, typer.Option("--tendency", metavar="LABEL=TENDENCY", help="benign, concern or indeterminate")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a model that is there")] = False,
+) -> None:
+    """Train a classifier on your labels, validated by patient; writes model, card and evaluation.json."""
+    from imaging import NOTICE
+
+    from .training import train as train_files
+
+    done = train_files(
+        table, labels, target, out, group=group, family=model,  # type: ignore[arg-type]  # checked by train_model
+        features=[f.strip() for f in features.split(",")] if features else None,
+        tendencies=dict(t.partition("=")[::2] for t in tendency or ()), seed=seed, overwrite=overwrite,
+    )  # fmt: skip
+    e = done.evaluation
+    print(f"{e['family']}: {e['n_rows']} findings of {e['n_groups']} groups ({e['group']}), {e['validation']}")
+    for name, m in e["selected"]["by_label"].items():
+        auc = m["roc_auc"]
+        text = "not defined" if auc["value"] is None else f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})"
+        print(f"  {name}: ROC area {text}, calibration error {m['calibration_error']:.3f}")
+    print(f"card: {out.with_suffix('.md')}\n{NOTICE}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL")],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="findings.csv, findings.parquet or folder of a run")],
+    out: Annotated[Path, typer.Option("--out", help="where to write: .csv or .parquet")],
+    sha256: Annotated[str | None, typer.Option("--sha256", help="hash the model must have, from its card")] = None,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="take a table that does not say with which settings it was made")
+    ] = False,
+) -> None:
+    """Add predicted and probability_<label> to a table; refuses one that was made otherwise than at training."""
+    from imaging import NOTICE
+
+    from .training import predict_table
+
+    made = predict_table(model, table, out, sha256=sha256, unverified=unverified)
+    counts = made["predicted"].value_counts()
+    print(f"{len(made)} findings: {', '.join(f'{n} {name}' for name, n in counts.items())}\n{NOTICE}")
 
 
 @app.command()

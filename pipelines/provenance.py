@@ -10,7 +10,10 @@ from pathlib import Path
 from imaging import Series
 
 DISTRIBUTION = "calcimap"
-LIBRARIES = ("numpy", "scipy", "pydicom", "highdicom", "scikit-image", "SimpleITK", "imagecodecs", "pandas", "pyarrow")
+LIBRARIES = (
+    "numpy", "scipy", "pydicom", "highdicom", "scikit-image", "SimpleITK", "imagecodecs", "pandas", "pyarrow",
+    "scikit-learn", "skops",
+)  # fmt: skip
 KEY_LENGTH = 16
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imaging import BURDEN, FACTS, CalcimapError, Column, Detection, Volume, burden, conform
+from imaging import BURDEN, FACTS, HYPOTHESES, CalcimapError, Column, Detection, Volume, burden, conform
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,8 @@ class ScanResult:
         The scan's row in ``scans``: columns of `SCANS`.
     detection : Detection
         Masks, thresholds and the volume itself, for writers.
+    hypotheses : DataFrame
+        Columns of `imaging.HYPOTHESES`: the ranked list of every finding.
     """
 
     scan_id: str
@@ -36,6 +38,7 @@ class ScanResult:
     groups: pd.DataFrame
     record: Mapping[str, Any]
     detection: Detection
+    hypotheses: pd.DataFrame = field(default_factory=lambda: conform(pd.DataFrame(), HYPOTHESES))
 
     @property
     def volume(self) -> Volume:
@@ -88,7 +91,7 @@ class StudyResult:
     ----------
     out : Path
         The output folder.
-    findings, scans, excluded, groups : DataFrame
+    findings, scans, excluded, groups, hypotheses : DataFrame
     ignored : dict of Path to str
         Files that no series uses, with their reason code.
     """
@@ -99,6 +102,7 @@ class StudyResult:
     excluded: pd.DataFrame
     groups: pd.DataFrame
     ignored: Mapping[Path, str]
+    hypotheses: pd.DataFrame = field(default_factory=lambda: conform(pd.DataFrame(), HYPOTHESES))
 
     @property
     def burden(self) -> pd.DataFrame:

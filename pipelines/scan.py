@@ -12,7 +12,9 @@ from imaging import (
     FINDINGS,
     FLAGS,
     GROUPS,
+    HYPOTHESES,
     Anatomy,
+    Context,
     Detection,
     ScoreParams,
     Volume,
@@ -23,6 +25,7 @@ from imaging import (
     group,
     measure,
     name_patterns,
+    rank_hypotheses,
     score,
     scoring_of,
     summarize_groups,
@@ -39,6 +42,7 @@ def analyze(
     roi: ArrayLike | Volume | Anatomy | None = None,
     anatomy: Anatomy | None = None,
     scan_id: str = "",
+    context: Context | None = None,
 ) -> ScanResult:
     """Find, measure, name and classify the calcifications of one scan.
 
@@ -53,6 +57,8 @@ def analyze(
         Organ masks on the grid of the scan (`imaging.read_anatomy`): they name organ and side, and tell what is bone.
     scan_id : str, optional
         Stands in the first column of every table.
+    context : Context, optional
+        What is known beside the image, for the hypotheses; what the header says stands behind it.
 
     Raises
     ------
@@ -65,19 +71,25 @@ def analyze(
     findings = score(findings, detection, config.scores)
     findings = group(findings, detection)
     findings = name_patterns(findings)
-    findings = classify(findings)
-    return pack(detection, findings, scan_id, config.scores)
+    known = Context.from_header(volume.header) | (context or Context())
+    findings = classify(findings.assign(scan_id=scan_id), context=known)
+    return pack(detection, findings, scan_id, config.scores, known)
 
 
 def pack(
-    detection: Detection, findings: pd.DataFrame, scan_id: str = "", scores: ScoreParams | None = None
+    detection: Detection,
+    findings: pd.DataFrame,
+    scan_id: str = "",
+    scores: ScoreParams | None = None,
+    context: Context | None = None,
 ) -> ScanResult:
     """Findings of a detection with the tables that go with them, every column present and typed."""
     groups = conform(summarize_groups(findings, detection).assign(scan_id=scan_id), GROUPS)
     excluded = conform(describe_excluded(detection).assign(scan_id=scan_id), EXCLUDED)
     findings = conform(findings.assign(scan_id=scan_id), FINDINGS)
     record = _record(detection, scan_id, findings, excluded, groups) | _scored(detection, scores or ScoreParams())
-    return ScanResult(scan_id, findings, excluded, groups, record, detection)
+    hypotheses = conform(rank_hypotheses(findings, context=context), HYPOTHESES)
+    return ScanResult(scan_id, findings, excluded, groups, record, detection, hypotheses)
 
 
 def _record(

@@ -15,14 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from imaging import CalcimapError, Series, read_anatomy, read_volume
+from imaging import CalcimapError, Context, Series, read_anatomy, read_volume
 
 from .config import Config
 from .results import Failure, ScanResult
 from .scan import analyze
 from .writers import WRITERS, load
 
-TABLES = ("findings", "excluded", "groups")
+TABLES = ("findings", "excluded", "groups", "hypotheses")
 RECORD = "record.json"
 
 
@@ -43,6 +43,8 @@ class Task:
         What makes a finished scan still valid: hashes of input and configuration, version. Kept beside the results.
     roi, anatomy : Path, optional
         Masks of the region of interest, and of organs: a file or a folder.
+    context : Context
+        What is known beside the images.
     """
 
     scan_id: str
@@ -53,6 +55,7 @@ class Task:
     stamp: dict[str, Any]
     roi: Path | None = None
     anatomy: Path | None = None
+    context: Context = field(default_factory=Context)
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,8 @@ def perform(task: Task) -> Outcome:
     try:
         volume = clock("read", lambda: read_volume(task.series, task.config.reading))
         masks = clock("read_masks", lambda: [p and read_anatomy(p, volume) for p in (task.roi, task.anatomy)])
-        result = clock(
-            "analyse", lambda: analyze(volume, task.config, roi=masks[0], anatomy=masks[1], scan_id=task.scan_id)
-        )
+        how = {"roi": masks[0], "anatomy": masks[1], "scan_id": task.scan_id, "context": task.context}
+        result = clock("analyse", lambda: analyze(volume, task.config, **how))
         clock("write", lambda: write_scan(result, task))
     except CalcimapError as error:
         return Outcome(task.scan_id, failed_row(task, Failure.of(error)), clock.seconds)

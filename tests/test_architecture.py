@@ -59,5 +59,16 @@ def test_the_import_names_are_ours():
 def test_importing_is_light():
     code = "import sys, imaging, pipelines, pipelines.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    heavy = {"numpy", "scipy", "pandas", "matplotlib", "SimpleITK", "distributed", "pydicom", "skimage"}
+    heavy = {
+        "numpy",
+        "scipy",
+        "pandas",
+        "sklearn",
+        "skops",
+        "matplotlib",
+        "SimpleITK",
+        "distributed",
+        "pydicom",
+        "skimage",
+    }
     assert not heavy & set(done.stdout.split())

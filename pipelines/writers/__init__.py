@@ -29,8 +29,10 @@ class Writer:
 
 
 WRITERS: dict[str, Writer] = {
-    "csv": Writer(run="tables:write_csv", writes="findings.csv, scans.csv, burden.csv"),
-    "parquet": Writer(run="tables:write_parquet", writes="findings, scans, excluded, groups and burden as .parquet"),
+    "csv": Writer(run="tables:write_csv", writes="findings.csv, scans.csv, burden.csv, hypotheses.csv"),
+    "parquet": Writer(
+        run="tables:write_parquet", writes="findings, scans, excluded, groups, burden and hypotheses as .parquet"
+    ),
     "nifti": Writer(scan="nifti:write_labels", writes="scans/<scan_id>/labels.nii.gz"),
     "pictures": Writer(scan="pictures:write_overview", writes="scans/<scan_id>/overview.png"),
     "report": Writer(run="report:write_report", writes="report.html"),

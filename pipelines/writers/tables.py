@@ -7,20 +7,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from imaging import BURDEN, EXCLUDED, FINDINGS, GROUPS, Column
+from imaging import BURDEN, EXCLUDED, FINDINGS, GROUPS, HYPOTHESES, Column
 
 from ..results import SCANS, StudyResult
 
 SCHEMAS: dict[str, dict[str, Column]] = {
-    "findings": FINDINGS, "scans": SCANS, "excluded": EXCLUDED, "groups": GROUPS, "burden": BURDEN,
-}  # fmt: skip
+    "findings": FINDINGS,
+    "scans": SCANS,
+    "excluded": EXCLUDED,
+    "groups": GROUPS,
+    "burden": BURDEN,
+    "hypotheses": HYPOTHESES,
+}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A text cell that begins so is run as a formula by spreadsheets."""
 
 
 def write_csv(study: StudyResult) -> None:
-    """Findings, scans and burden as CSV; text that a spreadsheet would run gets a leading apostrophe."""
-    for name in ("findings", "scans", "burden"):
+    """Findings, scans, burden and hypotheses as CSV; text that a spreadsheet would run gets a leading apostrophe."""
+    for name in ("findings", "scans", "burden", "hypotheses"):
         neutral(getattr(study, name)).to_csv(study.out / f"{name}.csv", index=False, lineterminator="\n")
 
 

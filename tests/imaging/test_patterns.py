@@ -1,9 +1,6 @@
 """Patterns, groups and hypotheses on rendered objects of known form."""
 
-import dataclasses
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from imaging import (
@@ -19,7 +16,6 @@ from imaging import (
     name_patterns,
     summarize_groups,
 )
-from imaging.classification import TENDENCIES, rule_classifier
 from imaging.synthetic import Ball, Rod, Shell, Thing, Torus, render
 
 SHAPES = {
@@ -118,35 +114,6 @@ def test_nothing_found_goes_the_whole_way():
     assert len(table) == 0
     assert len(summarize_groups(table, detection)) == 0
     assert str(table["pattern"].dtype) == "string"
-
-
-def test_hypotheses_are_ranked_and_never_a_diagnosis():
-    table, _ = named([Thing(SHAPES["eggshell"][0], 750.0)])
-    row = table.iloc[0]
-    assert row["hypothesis"] in row["hypotheses_ranked"]
-    assert row["hypothesis_tendency"] in TENDENCIES
-    for entity in rule_classifier().entities:
-        assert not {"diagnosis", "malignant", "no follow-up"} & set(entity.name.split())
-        assert entity.source
-        assert entity.evidence in {"A", "B", "C"}
-
-
-def test_every_entity_can_come_first():
-    """Each entry of the knowledge base has a finding that ranks it first, and one that does not name it."""
-    base = measure(detect(image([Thing(Ball((0, 0, 0), 5.0), 700.0)])))
-    for entity in rule_classifier().entities:
-        best = _best_case(base, entity)
-        alone = dataclasses.replace(rule_classifier(), entities=(entity,))
-        assert classify(best, alone)["hypothesis"].iloc[0] == entity.name
-        other = best.assign(pattern=pd.Series(["zonal" if "zonal" not in entity.requires["pattern"] else "sheet"]))
-        assert classify(other, alone)["hypothesis"].isna().all()
-
-
-def _best_case(base, entity):
-    row = {"pattern": entity.requires["pattern"][0], "distribution": "solitary", "group_size": 1.0, "margin": "sharp"}
-    for cue in entity.cues:
-        row[cue["column"]] = cue["is"][0] if "is" in cue else cue.get("at_least", cue.get("at_most"))
-    return base.assign(**row)
 
 
 def test_a_classifier_of_ones_own_stands_behind_the_same_interface():

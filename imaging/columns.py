@@ -8,6 +8,7 @@ import pandas as pd
 
 from .features import FEATURES
 from .groups import GROUP_COLUMNS
+from .ultrasound.table import ECHO_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,7 @@ _OTHER = (
     Column("hypothesis_tendency", "string", "", "benign, concern, indeterminate; research use", "knowledge.toml"),
     Column("hypotheses_ranked", "string", "", "first three hypotheses with ordinal scores", "knowledge.toml"),
     Column("flags", "string", "", "quality flags, joined by ';'", "imaging.flags"),
-    Column("frame", "Int64", "", f"ultrasound: frame; {_LATER}", "ultrasound"),
-    Column("depth_mm", "float64", "mm", f"ultrasound: depth from the probe; {_LATER}", "ultrasound"),
-    Column("echo_width_mm", "float64", "mm", f"ultrasound: lateral width of the echo; {_LATER}", "ultrasound"),
-    Column("shadow_width_mm", "float64", "mm", f"ultrasound: width of the shadow; {_LATER}", "ultrasound"),
-    Column("shadow_auc", "float64", "1", f"ultrasound: rank contrast of the shadow; {_LATER}", "ultrasound"),
-    Column("shadow_class", "string", "", f"ultrasound: absent, weak, present, strong; {_LATER}", "ultrasound"),
-    Column("calibrated", "boolean", "", f"ultrasound: whether lengths are in mm; {_LATER}", "ultrasound"),
+    *(Column(*column) for column in ECHO_COLUMNS),
 )
 
 

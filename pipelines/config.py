@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imaging import DetectionParams, ReadParams, UsageError
+from imaging import DetectionParams, ReadParams, UltrasoundParams, UsageError
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Config:
 
     detection: DetectionParams = field(default_factory=DetectionParams)
     reading: ReadParams = field(default_factory=ReadParams)
+    ultrasound: UltrasoundParams = field(default_factory=UltrasoundParams)
     privacy: Privacy = field(default_factory=Privacy)
 
     @classmethod

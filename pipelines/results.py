@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imaging import FACTS, CalcimapError, Column, Detection, Volume
+from imaging import FACTS, CalcimapError, Clip, Column, Detection, Echoes, Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +26,8 @@ class ScanResult:
         With all columns of `imaging.FINDINGS`, `imaging.EXCLUDED` and `imaging.GROUPS`, typed also when empty.
     record : dict
         The scan's row in ``scans``: columns of `SCANS`.
-    detection : Detection
-        Masks, thresholds and the volume itself, for writers.
+    detection : Detection or Echoes
+        Masks, thresholds and the scan itself, for writers.
     """
 
     scan_id: str
@@ -35,10 +35,10 @@ class ScanResult:
     excluded: pd.DataFrame
     groups: pd.DataFrame
     record: Mapping[str, Any]
-    detection: Detection
+    detection: Detection | Echoes
 
     @property
-    def volume(self) -> Volume:
+    def volume(self) -> Volume | Clip:
         """The scan that was analysed."""
         return self.detection.volume
 
@@ -145,6 +145,7 @@ SCANS: dict[str, Column] = {
             ("patient_position", "string", ""), ("patient_age_band", "string", ""), ("derived", "boolean", ""),
             ("transfer_syntax", "string", ""),
         )),
+        Column("image_area", "string", "", "ultrasound: linear, curved or phased, of each region", "imaging.ultrasound"),
         Column("flags", "string", "", "quality flags of the scan, joined by ';'", "imaging.flags"),
     )
 }  # fmt: skip

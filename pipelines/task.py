@@ -15,11 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from imaging import CalcimapError, Series, read_anatomy, read_volume
+from imaging import CalcimapError, Series
 
 from .config import Config
 from .results import Failure, ScanResult
-from .scan import analyze
+from .scan import analyze, read, read_masks
 from .writers import WRITERS, load
 
 TABLES = ("findings", "excluded", "groups")
@@ -70,8 +70,8 @@ def perform(task: Task) -> Outcome:
     """Read, analyse and write one series; an error of any kind becomes a row with its reason."""
     clock = _Clock()
     try:
-        volume = clock("read", lambda: read_volume(task.series, task.config.reading))
-        masks = clock("read_masks", lambda: [p and read_anatomy(p, volume) for p in (task.roi, task.anatomy)])
+        volume = clock("read", lambda: read(task.series, task.config.reading))
+        masks = clock("read_masks", lambda: read_masks((task.roi, task.anatomy), volume))
         result = clock(
             "analyse", lambda: analyze(volume, task.config, roi=masks[0], anatomy=masks[1], scan_id=task.scan_id)
         )

@@ -31,7 +31,10 @@ class Writer:
 WRITERS: dict[str, Writer] = {
     "csv": Writer(run="tables:write_csv", writes="findings.csv, scans.csv"),
     "parquet": Writer(run="tables:write_parquet", writes="findings, scans, excluded and groups as .parquet"),
-    "nifti": Writer(scan="nifti:write_labels", writes="scans/<scan_id>/labels.nii.gz"),
+    "nifti": Writer(
+        scan="nifti:write_labels",
+        writes="scans/<scan_id>/labels.nii.gz, or .png where an ultrasound image is not calibrated",
+    ),
     "pictures": Writer(scan="pictures:write_overview", writes="scans/<scan_id>/overview.png"),
     "report": Writer(run="report:write_report", writes="report.html"),
 }

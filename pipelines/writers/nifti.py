@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from imaging import Volume
+from imaging import Echoes, Volume
 
 from ..results import ScanResult
+from .echo_labels import write_echo_labels
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 QFORM_CODE, SROW = 252, 280
@@ -25,7 +26,11 @@ def write_labels(result: ScanResult, folder: Path) -> None:
     """
     import SimpleITK as sitk
 
+    if isinstance(result.detection, Echoes):
+        write_echo_labels(result.detection, folder)
+        return
     volume, labels = result.volume, result.labels
+    assert isinstance(volume, Volume)
     square = np.linalg.svd(volume.direction)
     image = sitk.GetImageFromArray(labels.astype(np.uint16 if labels.max(initial=0) < 65536 else np.int32))
     image.SetSpacing([float(s) for s in volume.spacing[::-1]])

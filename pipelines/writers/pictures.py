@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from imaging import NOTICE
+from imaging import NOTICE, Echoes
 
 from ..results import ScanResult
 from .crops import Crop, middle_crops, plan_crops
@@ -31,6 +31,7 @@ from .drawing import (
     draw_projection,
     projection_bounds,
 )
+from .echo_pictures import draw_echoes
 from .views import body_box, is_tilted, slice_position, view_along
 
 WIDTH, MARGIN, GAP, CAPTION = 1800, 24, 16, 26
@@ -61,7 +62,8 @@ def write_overview(result: ScanResult, folder: Path) -> None:
     """
     from PIL import Image
 
-    picture = Image.fromarray(draw_overview(result))
+    draw = draw_echoes if isinstance(result.detection, Echoes) else draw_overview
+    picture = Image.fromarray(draw(result))
     picture.save(folder / "overview.png", format="PNG", compress_level=6)
 
 

@@ -1,0 +1,295 @@
+"""One focus of one frame: how wide, how high, how deep, of what shape, and what lies behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .beam import Beam
+from .echo import Lines, Nodes
+from .params import UltrasoundParams
+from .shadow import ENHANCED_AUC, Shadow, measure_shadow, open_shadow
+
+HALF_DB = 6.0
+"""Half of the amplitude: where the width of an echo is taken."""
+IQR_DB = 6.83
+"""Distance of the quartiles of fully developed speckle (20 log10 of a Rayleigh variable): gives grey levels per dB."""
+RANGE_DB = (40.0, 100.0)
+"""Dynamic ranges that displays have: an estimate beyond is not believed."""
+THIN_ASPECT, SMOOTH_SHARE = 5.0, 0.5
+"""An interface is at least five times as wide as high, and leaves a parabola by less than half of its thickness."""
+WIDE_MM = 6.0
+BONE_MM, BONE_RATIO = 15.0, 0.5
+"""A shadowing interface of at least 15 mm whose shadow is dark is taken for bone."""
+TAIL_MM, TAIL_LAG_MM = 10.0, (0.6, 4.0)
+TAIL_REPEAT = 0.45
+"""Correlation of the echoes behind with themselves, one repeat deeper, from which they are a reverberation."""
+EDGE_MM, NEAR_SHARE = 1.0, 0.04
+WHOLE_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Focus:
+    """A focus of one frame; lengths in units of the image (mm where calibrated, else pixels).
+
+    Parameters
+    ----------
+    beam : int
+        Number of the region.
+    box : (4,) ndarray
+        On the scan lines, half-open: depths, lines.
+    mask : ndarray of bool
+        Echo at half amplitude, in the box.
+    peak_z, grey : float
+        Brightest sample over the surroundings in robust standard deviations; upper grey level of the echo.
+    row, column : float
+        Centre in the frame.
+    depth, width, height : float
+        Of the upper edge from the probe; across and along the beam.
+    grey_mean, grey_sd, grey_min, grey_median, grey_p95, grey_max, around_mean, around_sd : float
+        Grey of the echo and of its surroundings.
+    shadow : Shadow
+    thickness, bend, ends_out : float
+        Median extent along the beam; residual from a parabola; sagitta over width.
+    flags : tuple of str
+    reason : str
+        Empty, or why it is no finding.
+    extra : dict
+        Twinkling, confidence ratio.
+    """
+
+    beam: int
+    box: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+    peak_z: float
+    grey: float
+    row: float
+    column: float
+    depth: float
+    width: float
+    height: float
+    stats: dict[str, float]
+    shadow: Shadow
+    thickness: float
+    bend: float
+    sagitta: float
+    flags: tuple[str, ...] = ()
+    reason: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def merit(self) -> float:
+        """Brightness times shadow: what makes a key frame."""
+        auc = self.shadow.auc
+        return self.peak_z * (auc if np.isfinite(auc) else 0.5)
+
+
+def grey_per_db(lines: Lines) -> float:
+    """Grey levels of one decibel, from the spread of speckle; within what displays have."""
+    plain = (
+        lines.valid & (np.abs(lines.z) < 2) & (lines.surroundings > lines.black + 0.15 * (lines.white - lines.black))
+    )
+    if plain.sum() < 500:
+        return 255.0 / 60.0
+    apart = (lines.grey - lines.surroundings)[plain]
+    low, high = np.percentile(apart[:: max(1, apart.size // 50_000)], [25, 75])
+    return float(np.clip((high - low) / IQR_DB, 255.0 / RANGE_DB[1], 255.0 / RANGE_DB[0]))
+
+
+def measure_foci(
+    lines: Lines, nodes: Nodes, labels: list[NDArray[np.int32]], number: int, params: UltrasoundParams
+) -> tuple[list[Focus], int]:
+    """The candidates that are foci or have a reason not to be, and how many were texture.
+
+    What is neither bright enough by itself nor casts a shadow is texture.
+    """
+    scale = grey_per_db(lines)
+    bright = lines.z > 4.25
+    found: list[Focus] = []
+    texture = 0
+    taken = np.zeros(lines.beam.shape, bool)
+    for k in range(len(nodes)):  # findings only: each has geometry of its own
+        box = nodes.box[k]
+        node = labels[nodes.level[k]][box[0] : box[1], box[2] : box[3]] == nodes.label[k]
+        grown = _grow(lines, box, node, scale)
+        if grown is None:
+            continue
+        whole, mask, grey = grown
+        if (whole[3] - whole[2]) < WHOLE_SHARE * (box[3] - box[2]):
+            whole, mask = box, node  # what is speckled falls apart at half amplitude
+        place = (slice(whole[0], whole[1]), slice(whole[2], whole[3]))
+        if (taken[place] & mask).any():
+            continue
+        others = bright.copy()
+        others[place] &= ~mask
+        shadow = measure_shadow(lines, whole, mask, others, grey, params)
+        wide = (box[3] - box[2]) * lines.beam.line_step[box[0]] >= BONE_MM * lines.beam.unit
+        if wide and shadow.name not in ("present", "strong") and open_shadow(lines, box, node):
+            whole, mask = box, node
+            place = (slice(whole[0], whole[1]), slice(whole[2], whole[3]))
+            shadow = replace(shadow, name="present", open=True, reaches_end=True)
+        shadowed = shadow.name in ("present", "strong")
+        if not shadowed and nodes.peak[k] < params.bright_z:
+            texture += 1
+            continue
+        taken[place] |= mask
+        found.append(_describe(lines, whole, mask, float(nodes.peak[k]), grey, shadow, number, params))
+    return found, texture
+
+
+def _grow(
+    lines: Lines, box: NDArray[np.int64], node: NDArray[np.bool_], scale: float
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], float] | None:
+    """The echo at half amplitude round a candidate: box, mask in it, upper grey; None where nothing is left."""
+    place = (slice(box[0], box[1]), slice(box[2], box[3]))
+    values = lines.smooth[place][node]
+    grey = float(np.percentile(values, 95))
+    around = float(np.median(lines.surroundings[place][node]))
+    level = max(grey - HALF_DB * scale, (grey + around) / 2)
+    n, m = lines.beam.shape
+    reach = (max(4, (box[1] - box[0])), max(4, (box[3] - box[2]) // 2))
+    d0, d1 = max(int(box[0] - reach[0]), 0), min(int(box[1] + reach[0]), n)
+    c0, c1 = max(int(box[2] - reach[1]), 0), min(int(box[3] + reach[1]), m)
+    above = (lines.smooth[d0:d1, c0:c1] >= level) & lines.valid[d0:d1, c0:c1]
+    label, count = ndimage.label(above, np.ones((3, 3), bool))
+    if count == 0:
+        return None
+    inside = label[box[0] - d0 : box[1] - d0, box[2] - c0 : box[3] - c0][node]
+    sizes = np.bincount(inside, minlength=count + 1)
+    sizes[0] = 0
+    if not sizes.any():
+        return None
+    mask = label == int(np.argmax(sizes))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    r0, r1, k0, k1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    return np.array([d0 + r0, d0 + r1, c0 + k0, c0 + k1], np.int64), mask[r0:r1, k0:k1], grey
+
+
+def _describe(
+    lines: Lines,
+    box: NDArray[np.int64],
+    mask: NDArray[np.bool_],
+    peak: float,
+    grey: float,
+    shadow: Shadow,
+    number: int,
+    params: UltrasoundParams,
+) -> Focus:
+    beam, unit = lines.beam, lines.beam.unit
+    place = (slice(box[0], box[1]), slice(box[2], box[3]))
+    at, across = np.nonzero(mask)
+    centre = float(box[0] + at.mean()), float(box[2] + across.mean())
+    row, column = beam.pixel(np.array([centre[0]]), np.array([centre[1]]))
+    step = float(beam.line_step[int(centre[0])])
+    width, height = float(mask.shape[1] * step), float(mask.shape[0] * beam.depth_step)
+    own = lines.grey[place][mask]
+    stats = {
+        "intensity_mean": float(own.mean()), "intensity_sd": float(own.std()), "intensity_min": float(own.min()),
+        "intensity_median": float(np.median(own)), "intensity_p95": float(np.percentile(own, 95)),
+        "intensity_max": float(own.max()), "background_mean": float(lines.surroundings[place][mask].mean()),
+        "background_sd": float(_spread(lines, place, mask)),
+    }  # fmt: skip
+    thickness, bend, sagitta = _shape(mask, beam.depth_step, step)
+    depth = float(beam.depth[box[0]])
+    flags, reason = _judge(beam, box, shadow, (width, thickness, bend), depth, params)
+    if _repeats(lines, box):
+        flags.append("reverberation" if reason or shadow.name in ("present", "strong") else "comet_tail")
+    return Focus(
+        number, box, mask, peak, grey, float(row[0]), float(column[0]), depth, width, height, stats, shadow,
+        thickness, bend, sagitta, tuple(sorted(flags)), reason,
+    )  # fmt: skip
+
+
+def _judge(
+    beam: Beam,
+    box: NDArray[np.int64],
+    shadow: Shadow,
+    form: tuple[float, float, float],
+    depth: float,
+    params: UltrasoundParams,
+) -> tuple[list[str], str]:
+    """Flags, and the reason if it is no finding: the first that hits."""
+    width, thickness, bend = form
+    unit = beam.unit
+    flags = []
+    shadowed = shadow.name in ("present", "strong")
+    thin = (
+        width >= THIN_ASPECT * thickness
+        and width >= WIDE_MM * unit
+        and bend <= max(SMOOTH_SHARE * thickness, 2 * beam.depth_step)
+    )
+    step = float(beam.line_step[min(int(box[1]), len(beam.depth) - 1)])
+    edge = min(int(box[2]), len(beam.line) - int(box[3])) * step < EDGE_MM * unit
+    if np.isfinite(shadow.auc) and shadow.auc <= ENHANCED_AUC:
+        flags.append("distal_enhancement")
+    if thin and shadowed:
+        flags.append("interface")
+    dark = shadow.open or shadow.ratio <= BONE_RATIO
+    if shadowed and width >= BONE_MM * unit and dark and shadow.reaches_end:
+        flags.append("bone_like")
+    if shadow.open:
+        flags.append("no_tissue_beside")
+    if depth < max(params.near_field_mm * unit, NEAR_SHARE * float(beam.depth[-1])):
+        return flags, "near_field"
+    if edge or int(box[1]) >= len(beam.depth) - EDGE_MM * unit / beam.depth_step:
+        return flags, "edge_of_image"
+    if thin and not shadowed:
+        return flags, "interface"
+    return flags, ""
+
+
+def _shape(mask: NDArray[np.bool_], depth_step: float, line_step: float) -> tuple[float, float, float]:
+    """Median thickness along the beam, residual of the middle from a parabola, and the sagitta of that over the width."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    count = mask.sum(axis=0)[columns]
+    middle = (mask * np.arange(mask.shape[0])[:, None]).sum(axis=0)[columns] / count * depth_step
+    thickness = float(np.median(count) * depth_step)
+    if len(columns) < 5:
+        return thickness, 0.0, 0.0
+    x = columns * line_step
+    centred = (x - x.mean()) / max(np.ptp(x), 1e-9)
+    fit = np.polyfit(centred, middle, 2)
+    bend = float(np.sqrt(np.mean((np.polyval(fit, centred) - middle) ** 2)))
+    return thickness, bend, float(fit[0] / 4 / max(np.ptp(x), 1e-9))
+
+
+def _spread(lines: Lines, place: tuple[slice, slice], mask: NDArray[np.bool_]) -> float:
+    """Robust standard deviation of smoothed grey round the focus: how z was scaled."""
+    z = lines.z[place][mask]
+    above = (lines.smooth - lines.surroundings)[place][mask]
+    good = z > 0.5
+    return float(np.median(above[good] / z[good])) if good.any() else np.nan
+
+
+def _repeats(lines: Lines, box: NDArray[np.int64]) -> bool:
+    """Whether the echoes behind a focus repeat at equal distances and are brighter than what lies beside."""
+    beam, unit = lines.beam, lines.beam.unit
+    span = round(TAIL_MM * unit / beam.depth_step)
+    part = (slice(box[1], min(box[1] + span, lines.deepest)), slice(box[2], box[3]))
+    tail = lines.smooth[part] - lines.surroundings[part]
+    if len(tail) < span // 2 or tail.mean() < 0:
+        return False
+    profile = tail.mean(axis=1)
+    if profile.max() < 3 * LEAST_TAIL:
+        return False
+    x = np.arange(len(profile))
+    profile = profile - np.polyval(np.polyfit(x, profile, 2), x)
+    power = float((profile**2).sum())
+    if power <= len(profile) * LEAST_TAIL**2:
+        return False
+    low, high = (round(mm * unit / beam.depth_step) for mm in TAIL_LAG_MM)
+    lags = np.array(
+        [float((profile[k:] * profile[:-k]).sum()) / power for k in range(max(low, 1), min(high, len(x) // 3))]
+    )
+    if len(lags) < 3:
+        return False
+    best = int(np.argmax(lags))
+    return bool(0 < best < len(lags) - 1 and lags[best] > TAIL_REPEAT)
+
+
+LEAST_TAIL = 8.0
+"""Grey levels by which repeats stand out."""

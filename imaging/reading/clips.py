@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,16 @@ class DicomFrames:
     params: ReadParams
 
     def __len__(self) -> int:
-        return self.instance.frames
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        """NumberOfFrames; where it is absent, as many whole frames as the native pixels hold."""
+        instance, pixels = self.instance, self.instance.pixels
+        assert pixels is not None  # checked when the series was found
+        if instance.frames > 1 or pixels.length is None:
+            return instance.frames
+        return max(1, pixels.length // _frame_bytes(instance, pixels, _layout(instance, pixels)))
 
     def frame(self, index: int) -> Image:
         """One frame.

@@ -19,7 +19,7 @@ from ..series import Region
 from .area import find_sector
 from .beam import Beam
 from .confidence import confidence_behind
-from .echo import choose, find_nodes, to_lines
+from .echo import find_nodes, to_lines
 from .focus import Focus, measure_foci
 from .grey import Grey, to_grey
 from .overlay import overlay
@@ -146,7 +146,7 @@ def find_echoes(clip: Clip, params: UltrasoundParams | None = None) -> Echoes:
         for k, beam in enumerate(beams):
             lines = to_lines(beam, grey.values, drawn)
             nodes, labels, small = find_nodes(lines, params)
-            measured, noise = measure_foci(lines, choose(lines, nodes, labels, params), labels, k, params)
+            measured, noise = measure_foci(lines, nodes, labels, k, params)
             foci += [twinkling(f, beam, grey.hue, last_hue) for f in measured]
             too_small, texture = too_small + small, texture + noise
             if params.confidence_map:

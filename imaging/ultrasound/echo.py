@@ -241,19 +241,3 @@ def screen(lines: Lines, nodes: Nodes, params: UltrasoundParams) -> NDArray[np.f
     chance = 0.29 * np.sqrt(np.maximum(cell, 1) / np.maximum(inner, 1))
     short = (last - first) * beam.depth_step < 2 * unit
     return np.where((inner == 0) | short, -chance, best - chance)
-
-
-def choose(lines: Lines, nodes: Nodes, labels: list[NDArray[np.int32]], params: UltrasoundParams) -> Nodes:
-    """Candidates that do not overlap: the clearest shadow first, then the brightest."""
-    merit = 2 * np.maximum(screen(lines, nodes, params), 0) + np.minimum(nodes.peak, 12) / 40
-    taken = np.zeros(lines.beam.shape, bool)
-    kept = []
-    for k in np.argsort(-merit, kind="stable"):
-        d0, d1, c0, c1 = nodes.box[k]
-        own = labels[nodes.level[k]][d0:d1, c0:c1] == nodes.label[k]
-        place = taken[d0:d1, c0:c1]
-        if (place & own).any():
-            continue
-        place |= own
-        kept.append(k)
-    return nodes.take(np.array(kept, dtype=np.int64))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .beam import Beam
-from .echo import Lines, Nodes
+from .echo import Lines, Nodes, screen
 from .params import UltrasoundParams
 from .shadow import ENHANCED_AUC, Shadow, measure_shadow, open_shadow
 
@@ -28,7 +28,12 @@ BONE_MM, BONE_RATIO = 15.0, 0.5
 TAIL_MM, TAIL_LAG_MM = 10.0, (0.6, 4.0)
 TAIL_REPEAT = 0.45
 """Correlation of the echoes behind with themselves, one repeat deeper, from which they are a reverberation."""
-EDGE_MM, NEAR_SHARE = 1.0, 0.04
+SURFACE_AUC = 0.85
+SHADOWED = ("present", "strong")
+BRIGHT_Z, EVIDENCE, MOST_MEASURED = 4.25, 0.08, 150
+"""Brightness above which neighbours are left out of the tissue beside; evidence of a shadow from which candidates are
+measured, and how many at most."""
+EDGE_MM, NEAR_SHARE, NEAR_SHARE_CURVED = 1.0, 0.04, 0.09
 WHOLE_SHARE = 0.5
 
 
@@ -105,40 +110,60 @@ def measure_foci(
 ) -> tuple[list[Focus], int]:
     """The candidates that are foci or have a reason not to be, and how many were texture.
 
-    What is neither bright enough by itself nor casts a shadow is texture.
+    Candidates that seem to cast a shadow are measured first, the clearest before the others; what casts one stands for
+    all that overlap it. Then come those that are bright by themselves. The rest is texture.
     """
+    evidence = screen(lines, nodes, params)
     scale = grey_per_db(lines)
-    bright = lines.z > 4.25
+    bright = lines.z > BRIGHT_Z
     found: list[Focus] = []
-    texture = 0
     taken = np.zeros(lines.beam.shape, bool)
-    for k in range(len(nodes)):  # findings only: each has geometry of its own
+    merit = evidence + np.minimum(nodes.peak, 12) / 80
+    hopeful = np.flatnonzero(evidence >= EVIDENCE)
+    hopeful = hopeful[np.argsort(-merit[hopeful], kind="stable")][:MOST_MEASURED]
+    strong = np.flatnonzero(nodes.peak >= params.bright_z)
+    strong = strong[np.lexsort((nodes.level[strong], -nodes.peak[strong]))]
+    for k, needs_shadow in [*((k, True) for k in hopeful), *((k, False) for k in strong)]:
+        # Candidates of one frame only: each has geometry of its own.
         box = nodes.box[k]
         node = labels[nodes.level[k]][box[0] : box[1], box[2] : box[3]] == nodes.label[k]
+        if (taken[box[0] : box[1], box[2] : box[3]] & node).any():
+            continue
         grown = _grow(lines, box, node, scale)
         if grown is None:
             continue
         whole, mask, grey = grown
         if (whole[3] - whole[2]) < WHOLE_SHARE * (box[3] - box[2]):
             whole, mask = box, node  # what is speckled falls apart at half amplitude
+        shadow = _shadow(lines, [(whole, mask), (box, node)], bright, grey, params)
+        if shadow.open:
+            whole, mask = box, node
+        if needs_shadow and shadow.name not in SHADOWED:
+            continue
         place = (slice(whole[0], whole[1]), slice(whole[2], whole[3]))
         if (taken[place] & mask).any():
             continue
-        others = bright.copy()
-        others[place] &= ~mask
-        shadow = measure_shadow(lines, whole, mask, others, grey, params)
-        wide = (box[3] - box[2]) * lines.beam.line_step[box[0]] >= BONE_MM * lines.beam.unit
-        if wide and shadow.name not in ("present", "strong") and open_shadow(lines, box, node):
-            whole, mask = box, node
-            place = (slice(whole[0], whole[1]), slice(whole[2], whole[3]))
-            shadow = replace(shadow, name="present", open=True, reaches_end=True)
-        shadowed = shadow.name in ("present", "strong")
-        if not shadowed and nodes.peak[k] < params.bright_z:
-            texture += 1
-            continue
         taken[place] |= mask
+        taken[box[0] : box[1], box[2] : box[3]] |= node
         found.append(_describe(lines, whole, mask, float(nodes.peak[k]), grey, shadow, number, params))
-    return found, texture
+    return found, max(int((nodes.level == 0).sum()) - len(found), 0)
+
+
+def _shadow(
+    lines: Lines,
+    forms: list[tuple[NDArray[np.int64], NDArray[np.bool_]]],
+    bright: NDArray[np.bool_],
+    grey: float,
+    params: UltrasoundParams,
+) -> Shadow:
+    """The clearest shadow behind a focus as it is at half amplitude and as it was found."""
+    shadows = [measure_shadow(lines, box, mask, bright, grey, params) for box, mask in forms]
+    best = max(shadows, key=lambda s: (s.name in SHADOWED, s.auc if np.isfinite(s.auc) else -1.0))
+    box, mask = forms[-1]
+    wide = (box[3] - box[2]) * lines.beam.line_step[box[0]] >= BONE_MM * lines.beam.unit
+    if wide and best.name not in SHADOWED and open_shadow(lines, box, mask):
+        return replace(best, name="present", open=True, reaches_end=True)
+    return best
 
 
 def _grow(
@@ -197,7 +222,7 @@ def _describe(
     depth = float(beam.depth[box[0]])
     flags, reason = _judge(beam, box, shadow, (width, thickness, bend), depth, params)
     if _repeats(lines, box):
-        flags.append("reverberation" if reason or shadow.name in ("present", "strong") else "comet_tail")
+        flags.append("reverberation" if reason or shadow.name in SHADOWED else "comet_tail")
     return Focus(
         number, box, mask, peak, grey, float(row[0]), float(column[0]), depth, width, height, stats, shadow,
         thickness, bend, sagitta, tuple(sorted(flags)), reason,
@@ -216,7 +241,7 @@ def _judge(
     width, thickness, bend = form
     unit = beam.unit
     flags = []
-    shadowed = shadow.name in ("present", "strong")
+    shadowed = shadow.name in SHADOWED
     thin = (
         width >= THIN_ASPECT * thickness
         and width >= WIDE_MM * unit
@@ -226,14 +251,17 @@ def _judge(
     edge = min(int(box[2]), len(beam.line) - int(box[3])) * step < EDGE_MM * unit
     if np.isfinite(shadow.auc) and shadow.auc <= ENHANCED_AUC:
         flags.append("distal_enhancement")
-    if thin and shadowed:
+    if thin:
         flags.append("interface")
+        # A surface divides two tissues, and the deeper one may be the darker: that alone is no shadow.
+        shadowed = shadowed and (shadow.open or shadow.auc >= SURFACE_AUC)
     dark = shadow.open or shadow.ratio <= BONE_RATIO
     if shadowed and width >= BONE_MM * unit and dark and shadow.reaches_end:
         flags.append("bone_like")
     if shadow.open:
         flags.append("no_tissue_beside")
-    if depth < max(params.near_field_mm * unit, NEAR_SHARE * float(beam.depth[-1])):
+    share = NEAR_SHARE if beam.is_linear else NEAR_SHARE_CURVED
+    if depth < max(params.near_field_mm * unit, share * float(beam.depth[-1])):
         return flags, "near_field"
     if edge or int(box[1]) >= len(beam.depth) - EDGE_MM * unit / beam.depth_step:
         return flags, "edge_of_image"

@@ -30,10 +30,12 @@ LEAST_SIDE = 0.75
 """Rank contrast against the less clear of the two sides: a border between dark and bright tissue is no shadow."""
 LEAST_MM = 2.0
 """Informative depth below which nothing is measured."""
+TRIM_SHARE = 0.15
+"""Of the width of a focus that is left out behind it on both sides: the penumbra."""
 CLEAN = 0.15
 """Share of the brightness beside, up to which a sample in the shadow is clean."""
 ENHANCED_AUC = 0.30
-OPEN_MM, OPEN_BLACK, OPEN_SHARE, OPEN_AUC, OPEN_ASPECT, OPEN_ROOM_MM = (1.5, 6.0), 0.08, 0.8, 0.85, 5.0, 15.0
+OPEN_MM, OPEN_BLACK, OPEN_SHARE, OPEN_AUC, OPEN_ASPECT, OPEN_ROOM_MM = (1.5, 6.0), 0.08, 0.8, 0.70, 5.0, 15.0
 """For shadows as wide as the view: from where and over which distance behind and in front; share of the grey range
 that is black; share of the samples behind that are; rank contrast of the tissue in front; width over thickness of the
 echo; and how much of the image must follow."""
@@ -130,7 +132,7 @@ def measure_shadow(
     d1 = min(int(box[1]) + round(params.shadow_to_mm * unit / beam.depth_step), lines.deepest, until or len(beam.depth))
     if d1 - d0 < LEAST_MM * unit / beam.depth_step:
         return _nothing(foroughi)
-    trim = len(edge) // 10
+    trim = int(TRIM_SHARE * len(edge))
     b0, b1 = int(box[2]) + trim, int(box[3]) - trim
     edge = edge[trim : len(edge) - trim]
     rows = slice(d0, d1)

@@ -177,15 +177,18 @@ def find_nodes(lines: Lines, params: UltrasoundParams) -> tuple[Nodes, list[NDAr
         if n == 0:
             continue
         found = np.array([(s[0].start, s[0].stop, s[1].start, s[1].stop) for s in ndimage.find_objects(label)])
-        peak = ndimage.maximum(lines.z, label, np.arange(1, n + 1))
+        above = label > 0
+        peak = np.zeros(n + 1, lines.z.dtype)
+        np.maximum.at(peak, label[above], lines.z[above])
+        peak = peak[1:]
         step = beam.line_step[(found[:, 0] + found[:, 1] - 1) // 2]
         width = (found[:, 3] - found[:, 2]) * step / beam.unit
         height = (found[:, 1] - found[:, 0]) * beam.depth_step / beam.unit
         sized = (width >= params.min_width_mm) & (height >= params.min_width_mm / 2)
-        keep = sized & (width <= params.max_width_mm) & (np.asarray(peak) >= params.peak_z)
-        small += int((~sized & (np.asarray(peak) >= params.peak_z)).sum()) if k == 0 else 0
+        keep = sized & (width <= params.max_width_mm) & (peak >= params.peak_z)
+        small += int((~sized & (peak >= params.peak_z)).sum()) if k == 0 else 0
         boxes.append(found[keep])
-        peaks.append(np.asarray(peak)[keep])
+        peaks.append(peak[keep])
         levels.append(np.full(int(keep.sum()), k))
         names.append(np.flatnonzero(keep) + 1)
     if not boxes:

@@ -60,10 +60,12 @@ def _marks(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
         if max(height, width) > LARGEST_MARK or height * width < 2:
             continue
         own = label[box] == k
-        round_it = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in box)
-        near = grey[round_it][ndimage.binary_dilation(label[round_it] == k, iterations=3) & (label[round_it] != k)]
-        values = wide[box][own]
-        out[k] = np.median(near) <= DARK and np.ptp(values) <= 4 * ALIKE and np.percentile(near, 90) < DARKEST / 2
+        if np.ptp(wide[box][own]) > 4 * ALIKE:
+            continue
+        around = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in box)
+        inside = label[around] == k
+        near = grey[around][ndimage.binary_dilation(inside, iterations=3) & ~inside]
+        out[k] = np.median(near) <= DARK and np.percentile(near, 90) < DARKEST / 2
     return out[label]
 
 

@@ -34,7 +34,9 @@ BRIGHT_Z, EVIDENCE, MOST_MEASURED = 4.25, 0.08, 150
 """Brightness above which neighbours are left out of the tissue beside; evidence of a shadow from which candidates are
 measured, and how many at most."""
 EDGE_MM, NEAR_SHARE, NEAR_SHARE_CURVED = 1.0, 0.04, 0.09
-WHOLE_SHARE = 0.5
+JOIN_MM, REACH_MM = 1.0, (0.8, 5.0)
+"""Parts of an echo closer than this along its width are one; how far beyond a candidate it may reach in depth, and to
+the sides at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,12 +134,11 @@ def measure_foci(
         grown = _grow(lines, box, node, scale)
         if grown is None:
             continue
-        whole, mask, grey = grown
-        if (whole[3] - whole[2]) < WHOLE_SHARE * (box[3] - box[2]):
-            whole, mask = box, node  # what is speckled falls apart at half amplitude
+        whole, mask, grey, width = grown
         shadow = _shadow(lines, [(whole, mask), (box, node)], bright, grey, params)
         if shadow.open:
             whole, mask = box, node
+            width = float((box[3] - box[2]) * lines.beam.line_step[box[0]])
         if needs_shadow and shadow.name not in SHADOWED:
             continue
         place = (slice(whole[0], whole[1]), slice(whole[2], whole[3]))
@@ -145,7 +146,7 @@ def measure_foci(
             continue
         taken[place] |= mask
         taken[box[0] : box[1], box[2] : box[3]] |= node
-        found.append(_describe(lines, whole, mask, float(nodes.peak[k]), grey, shadow, number, params))
+        found.append(_describe(lines, whole, mask, float(nodes.peak[k]), (grey, width), shadow, number, params))
     return found, max(int((nodes.level == 0).sum()) - len(found), 0)
 
 
@@ -168,30 +169,68 @@ def _shadow(
 
 def _grow(
     lines: Lines, box: NDArray[np.int64], node: NDArray[np.bool_], scale: float
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], float] | None:
-    """The echo at half amplitude round a candidate: box, mask in it, upper grey; None where nothing is left."""
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], float, float] | None:
+    """The echo at half amplitude round a candidate: box, mask in it, grey of the echo, width; None if nothing is left.
+
+    The reference is the upper quartile, over the lines of the echo at half height, of the brightest sample of each: a
+    speckled echo falls apart below its maximum, and is one below its plateau. Parts closer than a millimetre on the
+    same depths belong together.
+    """
     place = (slice(box[0], box[1]), slice(box[2], box[3]))
-    values = lines.smooth[place][node]
-    grey = float(np.percentile(values, 95))
     around = float(np.median(lines.surroundings[place][node]))
-    level = max(grey - HALF_DB * scale, (grey + around) / 2)
+    highest = float(lines.smooth[place][node].max())
     n, m = lines.beam.shape
-    reach = (max(4, (box[1] - box[0])), max(4, (box[3] - box[2]) // 2))
+    unit, step = lines.beam.unit, float(lines.beam.line_step[(box[0] + box[1]) // 2])
+    reach = (round(REACH_MM[0] * unit / lines.beam.depth_step) + 3, max(round(REACH_MM[1] * unit / step), box[3] - box[2]))
     d0, d1 = max(int(box[0] - reach[0]), 0), min(int(box[1] + reach[0]), n)
     c0, c1 = max(int(box[2] - reach[1]), 0), min(int(box[3] + reach[1]), m)
-    above = (lines.smooth[d0:d1, c0:c1] >= level) & lines.valid[d0:d1, c0:c1]
-    label, count = ndimage.label(above, np.ones((3, 3), bool))
-    if count == 0:
+    values, valid = lines.smooth[d0:d1, c0:c1], lines.valid[d0:d1, c0:c1]
+    seed = np.zeros(values.shape, bool)
+    seed[box[0] - d0 : box[1] - d0, box[2] - c0 : box[3] - c0] = node
+    body = _touching((values >= (highest + around) / 2) & valid, seed)
+    if not body.any():
         return None
-    inside = label[box[0] - d0 : box[1] - d0, box[2] - c0 : box[3] - c0][node]
-    sizes = np.bincount(inside, minlength=count + 1)
-    sizes[0] = 0
-    if not sizes.any():
+    ridge = np.where(body, values, -np.inf).max(axis=0)
+    grey = float(np.percentile(ridge[np.isfinite(ridge)], 75))
+    level = max(grey - HALF_DB * scale, (grey + around) / 2)
+    mask = _touching((values >= level) & valid, body)
+    if not mask.any():
         return None
-    mask = label == int(np.argmax(sizes))
+    own = mask & seed if (mask & seed).any() else mask
+    gap = max(1, round(JOIN_MM * unit / step))
+    mask &= _stretch(mask.any(axis=0), int(np.median(np.flatnonzero(own.any(axis=0)))), gap)[None, :]
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     r0, r1, k0, k1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    return np.array([d0 + r0, d0 + r1, c0 + k0, c0 + k1], np.int64), mask[r0:r1, k0:k1], grey
+    profile = np.where(mask.any(axis=1)[:, None], values, -np.inf).max(axis=0)
+    width = (k1 - k0 - 1 + _beyond(profile, k0, -1, level) + _beyond(profile, k1 - 1, 1, level)) * step
+    return np.array([d0 + r0, d0 + r1, c0 + k0, c0 + k1], np.int64), mask[r0:r1, k0:k1], grey, float(width)
+
+
+def _touching(mask: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The connected parts of a mask that touch a seed."""
+    label, count = ndimage.label(mask, np.ones((3, 3), bool))
+    own = np.zeros(count + 1, bool)
+    own[label[seed]] = True
+    own[0] = False
+    return np.asarray(own[label])
+
+
+def _stretch(there: NDArray[np.bool_], middle: int, gap: int) -> NDArray[np.bool_]:
+    """The stretch of a line of booleans, with gaps of at most so many, that is nearest to a place."""
+    at = np.flatnonzero(there)
+    parts = np.split(at, np.flatnonzero(np.diff(at) > gap) + 1)
+    nearest = min(parts, key=lambda part: max(part[0] - middle, middle - part[-1], 0))
+    out = np.zeros(len(there), bool)
+    out[nearest[0] : nearest[-1] + 1] = True
+    return out
+
+
+def _beyond(profile: NDArray[np.float32], end: int, side: int, level: float) -> float:
+    """Part of a step beyond the last sample above a level at which the profile crosses it."""
+    following = end + side
+    if not 0 <= following < len(profile) or not profile[following] < level < profile[end]:
+        return 0.5
+    return float((profile[end] - level) / (profile[end] - profile[following]))
 
 
 def _describe(
@@ -199,18 +238,18 @@ def _describe(
     box: NDArray[np.int64],
     mask: NDArray[np.bool_],
     peak: float,
-    grey: float,
+    echo: tuple[float, float],
     shadow: Shadow,
     number: int,
     params: UltrasoundParams,
 ) -> Focus:
-    beam, unit = lines.beam, lines.beam.unit
+    beam, (grey, width) = lines.beam, echo
     place = (slice(box[0], box[1]), slice(box[2], box[3]))
     at, across = np.nonzero(mask)
     centre = float(box[0] + at.mean()), float(box[2] + across.mean())
     row, column = beam.pixel(np.array([centre[0]]), np.array([centre[1]]))
     step = float(beam.line_step[int(centre[0])])
-    width, height = float(mask.shape[1] * step), float(mask.shape[0] * beam.depth_step)
+    height = float(mask.shape[0] * beam.depth_step)
     own = lines.grey[place][mask]
     stats = {
         "intensity_mean": float(own.mean()), "intensity_sd": float(own.std()), "intensity_min": float(own.min()),

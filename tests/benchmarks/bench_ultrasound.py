@@ -128,6 +128,7 @@ def main(count: int) -> None:
         echoes = find_echoes(clip)
         seconds.append(time.perf_counter() - started)
         table = measure_echoes(echoes)
+        table["shadow_class"] = table["shadow_class"].fillna("none")
         findings += len(table)
         used = set()
         for target, (row, column) in zip(frame.targets, frame.places, strict=True):

@@ -19,6 +19,8 @@ from scipy import ndimage
 Array = NDArray[np.float64]
 _AXIAL_MM = 0.06
 _LINES = 384
+FLAT = ("interface", "plate")
+"""Kinds of targets that end upright; the others are ellipses."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Target:
     sag_mm : float
         The middle lies deeper than the ends by this much (a bent line; negative for an arch).
     kind : str
-        "calcification", "cyst", "interface", "lesion".
+        "calcification", "plate" (one with upright ends, whose width is beyond doubt), "cyst", "interface", "lesion".
     """
 
     lateral_mm: float
@@ -235,14 +237,15 @@ def _scan_lines(probe: Probe, targets: Sequence[Target], scanner: Scanner, rng: 
         across = (lateral - target.lateral_mm) / (target.width_mm / 2) + 0 * depth
         along = (depth - target.depth_mm - target.sag_mm * (0.5 - across**2)) / (target.height_mm / 2)
         inside = across**2 + along**2 <= 1
-        if target.kind == "interface":
+        if target.kind in FLAT:
             inside = (np.abs(across) <= 1) & (np.abs(along) <= 1)
         strength = np.where(inside, target.echo_db + 0.3 * strength, strength)
         if target.coherent_db > -90:
             surface = np.where(inside, 10 ** (target.coherent_db / 20), surface)
         chord = np.sqrt(np.clip(1 - across**2, 0, 1))
-        share = np.minimum(1.0, chord * 4 if target.behind_db < 0 else chord)  # calcium shadows to its very edge
-        passed += target.behind_db * np.where(along > 0, share, 0) * (np.abs(across) <= 1)
+        if target.behind_db < 0:  # calcium shadows to its very edge
+            chord = np.ones_like(chord) if target.kind in FLAT else np.minimum(1.0, 4 * chord)
+        passed += target.behind_db * np.where(along > 0, chord, 0) * (np.abs(across) <= 1)
     field = (rng.normal(size=(n, _LINES)) + 1j * rng.normal(size=(n, _LINES))) / np.sqrt(2)
     field = field * 10 ** (strength / 20)
     sigma = (_fwhm(scanner.axial_mm) / _AXIAL_MM, _fwhm(scanner.lateral_mm) / (probe.width_mm / (_LINES - 1)))

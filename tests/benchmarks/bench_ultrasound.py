@@ -20,6 +20,12 @@ import numpy as np
 
 from imaging import Clip, UltrasoundParams, find_echoes, measure_echoes
 from imaging.clip import whole_frame
+from imaging.ultrasound.area import find_sector
+from imaging.ultrasound.beam import Beam
+from imaging.ultrasound.echo import to_lines
+from imaging.ultrasound.grey import to_grey
+from imaging.ultrasound.overlay import overlay
+from imaging.ultrasound.shadow import measure_shadow
 from imaging.synthetic.bmode import Bmode, Probe, Scanner, Target, calcification, cyst, interface, render_bmode
 
 
@@ -102,6 +108,47 @@ def clip_of(frame: Bmode) -> Clip:
     return replace(made, regions=(replace(region, x0=x0, y0=y0, x1=x1, y1=y1),))
 
 
+def shadows_at_truth(frame: Bmode, clip: Clip, rng: np.random.Generator) -> tuple[list[float], list[float]]:
+    """Rank contrast behind every true target, found or not, and behind one random piece of tissue.
+
+    Returns those of calcifications of at least 3 mm and 10 dB, and those of everything that casts no shadow.
+    """
+    grey = to_grey(frame.image)
+    drawn = overlay(grey.values)
+    drawn = drawn if grey.coloured is None else drawn | grey.coloured
+    (region,) = clip.regions
+    part = (slice(region.y0, region.y1 + 1), slice(region.x0, region.x1 + 1))
+    sector = find_sector(grey.values[part], drawn[part], frame.pixel_mm)
+    beam = Beam.of(region, sector, frame.pixel_mm, True)
+    lines = to_lines(beam, grey.values, drawn)
+    nothing = np.zeros(beam.shape, bool)
+    positive, negative = [], []
+    tissue = Target(0.0, float(rng.uniform(0.15, 0.7)) * frame.probe.depth_mm, float(rng.uniform(3, 8)), 1.0)
+    for target, place in [*zip(frame.targets, frame.places, strict=True), (tissue, None)]:
+        if place is None:
+            depth, line = tissue.depth_mm / beam.depth_step, float(rng.uniform(0.15, 0.85)) * beam.shape[1]
+        else:
+            depth, line = (float(v[0]) for v in beam.index(*(np.array([v]) for v in place)))
+        if not (0 <= depth < beam.shape[0] and 0 <= line < beam.shape[1]):
+            continue
+        half = target.width_mm / 2 / float(beam.line_step[int(depth)])
+        high = target.height_mm / 2 / beam.depth_step
+        box = np.array([depth - high, depth + high + 1, line - half, line + half + 1]).astype(np.int64)
+        box = np.clip(box, 0, [beam.shape[0], beam.shape[0], beam.shape[1], beam.shape[1]])
+        if box[1] - box[0] < 1 or box[3] - box[2] < 2:
+            continue
+        mask = np.ones((box[1] - box[0], box[3] - box[2]), bool)
+        value = measure_shadow(lines, box, mask, nothing, 200.0, UltrasoundParams()).auc
+        if not np.isfinite(value):
+            continue
+        if target.kind == "calcification":
+            if target.width_mm >= 3 and target.behind_db <= -10:
+                positive.append(value)
+        else:
+            negative.append(value)
+    return positive, negative
+
+
 def auc(positive: list[float], negative: list[float]) -> float:
     """Mann-Whitney."""
     a, b = np.array(positive), np.array(negative)
@@ -131,15 +178,15 @@ def main(count: int) -> None:
         table["shadow_class"] = table["shadow_class"].fillna("none")
         findings += len(table)
         used = set()
+        more, less = shadows_at_truth(frame, clip, np.random.default_rng(seed))
+        positive += more
+        negative += less
         for target, (row, column) in zip(frame.targets, frame.places, strict=True):
             dy, dx = frame.pixel_mm
             off = np.hypot((table["row_index"] - row) * dy, (table["column_index"] - column) * dx).to_numpy(float)
             reach = max(2.0, 0.6 * target.width_mm)
             near = [k for k in np.argsort(off) if off[k] <= reach]
             if target.kind != "calcification":
-                for k in near:
-                    if np.isfinite(table["shadow_auc"].iloc[k]):
-                        negative.append(float(table["shadow_auc"].iloc[k]))
                 continue
             loss = -target.behind_db
             shadowing = [k for k in near if table["shadow_class"].iloc[k] in ("present", "strong")]
@@ -153,7 +200,6 @@ def main(count: int) -> None:
                     missed.append((seed, frame.probe.kind, round(target.width_mm, 1), round(loss, 1), round(target.depth_mm), bool(near)))
                 if best:
                     value = table.iloc[best[0]]
-                    positive.append(float(value["shadow_auc"]))
                     widths.append(float(value["echo_width_mm"]) / target.width_mm)
                     shadow_widths.append(float(value["shadow_width_mm"]) / target.width_mm)
                     depths.append(float(value["depth_mm"]) - (target.depth_mm - target.height_mm / 2))
@@ -165,8 +211,6 @@ def main(count: int) -> None:
                 if name in ("present", "strong"):
                     false += 1
                     kinds[seed] += 1
-                elif np.isfinite(table["shadow_auc"].iloc[k]):
-                    negative.append(float(table["shadow_auc"].iloc[k]))
     print(f"{count} images, {findings} findings, {np.median(seconds):.3f} s an image (median)")
     for group in sorted(totals):
         print(f"  found with a shadow, {group}: {hits[group]} of {totals[group]} ({hits[group] / totals[group]:.3f})")

@@ -20,7 +20,7 @@ from .area import find_sector
 from .beam import Beam
 from .confidence import confidence_behind
 from .echo import find_nodes, to_lines
-from .focus import Focus, measure_foci
+from .focus import SHADOWED, Focus, measure_foci
 from .grey import Grey, to_grey
 from .overlay import overlay
 from .params import UltrasoundParams
@@ -203,7 +203,7 @@ def _sorted_out(
 ) -> tuple[list[Track], list[Track], list[str]]:
     """Findings by depth, and the rest with their reasons."""
     found, excluded, reasons = [], [], []
-    shadowing = [t for t in tracks if not t.focus.reason and t.focus.shadow.name in ("present", "strong")]
+    shadowing = [t for t in tracks if not t.focus.reason and t.focus.shadow.name in SHADOWED]
     for track in tracks:
         reason = track.focus.reason
         if not reason and not track.lasts(n_frames, params):
@@ -220,12 +220,16 @@ def _sorted_out(
 
 
 def _inherits(track: Track, other: Track) -> bool:
-    """Whether a focus with a shadow lies in front of another on the same lines, and the other has the better shadow."""
-    a, b = track.focus, other.focus
-    if track is other or a.beam != b.beam or a.shadow.name not in ("present", "strong") or a.box[1] > b.box[0]:
+    """Whether a focus lies in front of another on the same lines, in most frames of both, and has the worse shadow."""
+    if track is other or track.focus.shadow.name not in SHADOWED or track.focus.merit >= other.focus.merit:
         return False
-    if not set(track.frames) & set(other.frames):
-        return False
+    both = sorted(set(track.frames) & set(other.frames))
+    pairs = [(track.foci[track.frames.index(k)], other.foci[other.frames.index(k)]) for k in both]
+    return bool(pairs) and sum(_in_front(a, b) for a, b in pairs) > len(pairs) / 2
+
+
+def _in_front(a: Focus, b: Focus) -> bool:
+    """Whether the lines of one focus meet the other behind it."""
     common = min(a.box[3], b.box[3]) - max(a.box[2], b.box[2])
     narrower = min(a.box[3] - a.box[2], b.box[3] - b.box[2])
-    return bool(common >= SHARED * narrower and a.merit < b.merit)
+    return bool(a.beam == b.beam and a.box[0] < b.box[0] and common >= SHARED * narrower)

@@ -47,7 +47,7 @@ class Stored:
 
     def frame(self, index: int) -> Image:
         """One frame."""
-        return self.array[index]
+        return np.asarray(self.array[index])
 
     def __iter__(self) -> Iterator[Image]:
         return iter(self.array)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .batch import run
     from .config import Config
-    from .results import Failure, ScanResult, StudyResult
+    from .results import ClipResult, Failure, ScanResult, StudyResult
     from .scan import analyze
 
 _HOME = {
+    "ClipResult": "results",
     "Config": "config",
     "Failure": "results",
     "ScanResult": "results",
@@ -20,7 +21,7 @@ _HOME = {
     "run": "batch",
 }
 
-__all__ = ["Config", "Failure", "ScanResult", "StudyResult", "analyze", "run"]
+__all__ = ["ClipResult", "Config", "Failure", "ScanResult", "StudyResult", "analyze", "run"]
 
 
 def __getattr__(name: str) -> Any:

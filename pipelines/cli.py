@@ -86,7 +86,7 @@ def run(
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error")] = "warning",
     log_file: Annotated[Path | None, typer.Option("--log-file", help="write the log there")] = None,
 ) -> None:
-    """Find every CT and ultrasound series under the inputs, analyse each, write tables, label maps, pictures and a report."""
+    """Find every CT and ultrasound series, analyse each, write tables, label maps, pictures and a report."""
     from . import Config
     from . import run as run_study
 

@@ -19,7 +19,7 @@ from imaging import (
     summarize_groups,
 )
 
-from .results import ScanResult
+from .results import ClipResult, ScanResult
 
 
 def pack(detection: Detection, findings: pd.DataFrame, scan_id: str = "") -> ScanResult:
@@ -31,7 +31,7 @@ def pack(detection: Detection, findings: pd.DataFrame, scan_id: str = "") -> Sca
     return ScanResult(scan_id, findings, excluded, groups, record, detection)
 
 
-def pack_echoes(echoes: Echoes, findings: pd.DataFrame, scan_id: str = "") -> ScanResult:
+def pack_echoes(echoes: Echoes, findings: pd.DataFrame, scan_id: str = "") -> ClipResult:
     """The same for ultrasound. Groups are named in findings; there is no volume to sum over a group."""
     findings = conform(findings.assign(scan_id=scan_id), FINDINGS)
     excluded = conform(describe_left_out(echoes).assign(scan_id=scan_id), EXCLUDED)
@@ -56,7 +56,7 @@ def pack_echoes(echoes: Echoes, findings: pd.DataFrame, scan_id: str = "") -> Sc
         "image_area": ";".join(beam.sector.kind for beam in beams) or None,
         "flags": ";".join(sorted(set(echoes.flags) & FLAGS.keys())),
     }
-    return ScanResult(scan_id, findings, excluded, conform(pd.DataFrame(), GROUPS), record, echoes)
+    return ClipResult(scan_id, findings, excluded, conform(pd.DataFrame(), GROUPS), record, echoes)
 
 
 def _record(

@@ -15,8 +15,8 @@ from imaging import FACTS, CalcimapError, Clip, Column, Detection, Echoes, Volum
 
 
 @dataclass(frozen=True, eq=False)
-class ScanResult:
-    """One analysed scan.
+class Result:
+    """Tables of one analysed scan, of any modality.
 
     Parameters
     ----------
@@ -26,8 +26,6 @@ class ScanResult:
         With all columns of `imaging.FINDINGS`, `imaging.EXCLUDED` and `imaging.GROUPS`, typed also when empty.
     record : dict
         The scan's row in ``scans``: columns of `SCANS`.
-    detection : Detection or Echoes
-        Masks, thresholds and the scan itself, for writers.
     """
 
     scan_id: str
@@ -35,10 +33,22 @@ class ScanResult:
     excluded: pd.DataFrame
     groups: pd.DataFrame
     record: Mapping[str, Any]
-    detection: Detection | Echoes
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult(Result):
+    """One analysed CT scan.
+
+    Parameters
+    ----------
+    detection : Detection
+        Masks, thresholds and the volume itself, for writers.
+    """
+
+    detection: Detection
 
     @property
-    def volume(self) -> Volume | Clip:
+    def volume(self) -> Volume:
         """The scan that was analysed."""
         return self.detection.volume
 
@@ -46,6 +56,29 @@ class ScanResult:
     def labels(self) -> NDArray[np.int32]:
         """Label image, (slices, rows, columns): finding_id per voxel, 0 elsewhere."""
         return self.detection.labels
+
+
+@dataclass(frozen=True, eq=False)
+class ClipResult(Result):
+    """One analysed ultrasound image or cine.
+
+    Parameters
+    ----------
+    echoes : Echoes
+        Foci, scan lines and the clip itself, for writers.
+    """
+
+    echoes: Echoes
+
+    @property
+    def volume(self) -> Clip:
+        """The clip that was analysed."""
+        return self.echoes.clip
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """Label image, (frames, rows, columns): finding_id per pixel, 0 elsewhere."""
+        return self.echoes.labels
 
 
 @dataclass(frozen=True)
@@ -145,7 +178,7 @@ SCANS: dict[str, Column] = {
             ("patient_position", "string", ""), ("patient_age_band", "string", ""), ("derived", "boolean", ""),
             ("transfer_syntax", "string", ""),
         )),
-        Column("image_area", "string", "", "ultrasound: linear, curved or phased, of each region", "imaging.ultrasound"),
+        Column("image_area", "string", "", "ultrasound: linear, curved or phased, of each region", "calcimap"),
         Column("flags", "string", "", "quality flags of the scan, joined by ';'", "imaging.flags"),
     )
 }  # fmt: skip

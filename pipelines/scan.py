@@ -31,7 +31,7 @@ from imaging import (
 
 from .config import Config
 from .packing import pack, pack_echoes
-from .results import ScanResult
+from .results import ClipResult, ScanResult
 
 Scan = Volume | Clip
 Mask = ArrayLike | Volume | Anatomy | None
@@ -44,7 +44,7 @@ def analyze(
     roi: Mask = None,
     anatomy: Anatomy | None = None,
     scan_id: str = "",
-) -> ScanResult:
+) -> ScanResult | ClipResult:
     """Find, measure, name and classify the calcifications of one scan.
 
     Parameters
@@ -80,7 +80,7 @@ def _tomography(volume: Scan, config: Config, roi: Mask, anatomy: Anatomy | None
     return pack(detection, findings, scan_id)
 
 
-def _ultrasound(clip: Scan, config: Config, roi: Mask, anatomy: Anatomy | None, scan_id: str) -> ScanResult:
+def _ultrasound(clip: Scan, config: Config, roi: Mask, anatomy: Anatomy | None, scan_id: str) -> ClipResult:
     assert isinstance(clip, Clip)
     assert roi is None
     assert anatomy is None
@@ -95,7 +95,7 @@ class Modality:
     """How a kind of scan is read and analysed, and whether it takes masks."""
 
     read: Callable[[Series, ReadParams], Scan]
-    way: Callable[[Scan, Config, Mask, Anatomy | None, str], ScanResult]
+    way: Callable[[Scan, Config, Mask, Anatomy | None, str], ScanResult | ClipResult]
     masks: bool
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from imaging import CalcimapError, Series
 
 from .config import Config
-from .results import Failure, ScanResult
+from .results import ClipResult, Failure, ScanResult
 from .scan import analyze, read, read_masks
 from .writers import WRITERS, load
 
@@ -105,7 +105,7 @@ def resume(task: Task) -> Outcome | None:
     return Outcome(task.scan_id, kept["record"], kept["seconds"], resumed=True)
 
 
-def write_scan(result: ScanResult, task: Task) -> None:
+def write_scan(result: ScanResult | ClipResult, task: Task) -> None:
     """Write everything of one scan into its folder, a temporary one first: it is there whole or not at all."""
     task.folder.parent.mkdir(parents=True, exist_ok=True)
     draft = task.folder.with_name(f".{task.scan_id}.{os.getpid()}")

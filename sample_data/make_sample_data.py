@@ -1,4 +1,4 @@
-"""Makes the sample scans beside this file: small synthetic CT and ultrasound series whose calcifications are known exactly.
+"""Makes the sample scans beside this file: small CT and ultrasound series whose calcifications are known exactly.
 
 Run ``python sample_data/make_sample_data.py [FOLDER]`` with calcimap installed: every time the same files.
 """

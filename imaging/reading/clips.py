@@ -59,12 +59,13 @@ def read_clip(series: Series, params: ReadParams | None = None) -> Clip:
     check_voxels(3 * instance.rows * instance.columns, params, instance.place)
     if series.kind == "picture":
         pixel_mm = params.pixel_spacing_mm or None
-        regions = (whole_frame(instance.rows, instance.columns, (pixel_mm, pixel_mm)),) if pixel_mm else ()
+        regions: tuple[Region, ...] = ()
+        if pixel_mm:
+            regions = (whole_frame(instance.rows, instance.columns, (pixel_mm, pixel_mm)),)
         flags = (*series.flags, *(("spacing_given",) if pixel_mm else ()))
         return Clip(PictureFrames(instance.path), instance.rows, instance.columns, regions, flags, series.header)
-    regions = instance.regions
     frames = DicomFrames(instance, params)
-    return Clip(frames, instance.rows, instance.columns, regions, series.flags, series.header)
+    return Clip(frames, instance.rows, instance.columns, instance.regions, series.flags, series.header)
 
 
 def obstacle(instance: Instance) -> CalcimapError | None:
@@ -222,7 +223,7 @@ class PictureFrames:
             grey = picture.mode in ("L", "1", "I;16", "I")
             if picture.mode in ("I;16", "I"):
                 deep = np.asarray(picture, dtype=np.int64)
-                return np.clip(deep >> 8, 0, 255).astype(np.uint8)
+                return np.asarray(np.clip(deep >> 8, 0, 255), dtype=np.uint8)
             return np.array(picture.convert("L" if grey else "RGB"))
 
     def __iter__(self) -> Iterator[Image]:
@@ -287,4 +288,4 @@ def _rgb(ybr: Image) -> Image:
     """YBR_FULL to RGB (PS3.3 C.7.6.3.1.2)."""
     y, cb, cr = (ybr[..., k].astype(np.float32) - (128 if k else 0) for k in range(3))
     mixed = [y + b * cb + r * cr for b, r in (_RED, _GREEN, _BLUE)]
-    return np.clip(np.rint(np.stack(mixed, axis=-1)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(np.stack(mixed, axis=-1)), 0, 255), dtype=np.uint8)

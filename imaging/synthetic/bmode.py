@@ -226,14 +226,14 @@ def _scan_lines(probe: Probe, targets: Sequence[Target], scanner: Scanner, rng: 
     """Envelope in dB over the mean of the tissue near the probe, (depth, line)."""
     n = round(probe.depth_mm / _AXIAL_MM)
     depth = (np.arange(n) + 0.5)[:, None] * (probe.depth_mm / n)
-    line = np.linspace(-1, 1, _LINES)[None, :]
+    line: Array = np.linspace(-1, 1, _LINES)[None, :]
     slow = ndimage.gaussian_filter(rng.normal(size=(n // 8 + 1, _LINES // 8 + 1)), 6)
     slow = ndimage.zoom(slow / max(slow.std(), 1e-9), (n / slow.shape[0], _LINES / slow.shape[1]), order=1)
     strength = scanner.texture_db * slow[:n, :_LINES]
     surface, passed = np.zeros((n, _LINES)), np.zeros((n, _LINES))
     for target in targets:
         # Measured along the front at the depth of the target: what lies behind it keeps to its scan lines.
-        lateral = probe.lateral_mm(line, np.full_like(line, target.depth_mm))
+        lateral = probe.lateral_mm(line, np.full(line.shape, target.depth_mm))
         across = (lateral - target.lateral_mm) / (target.width_mm / 2) + 0 * depth
         along = (depth - target.depth_mm - target.sag_mm * (0.5 - across**2)) / (target.height_mm / 2)
         inside = across**2 + along**2 <= 1

@@ -119,7 +119,7 @@ def find_sector(
     if apex is None and (left is None or right is None):
         apex = _arc_centre(lit, (dy, dx), box)
     if apex is None:
-        box = _whole_height(grey, drawn, box, factor, step)
+        box = _whole_height(grey, drawn, box, step)
         upright = all(side is not None and abs(side[2]) < UPRIGHT for side in (left, right))
         fills = box[2] - box[0] > 0.9 * width
         return Sector("linear", box, certain=bool(upright or fills))
@@ -130,7 +130,6 @@ def _whole_height(
     grey: NDArray[np.uint8],
     drawn: NDArray[np.bool_],
     box: tuple[float, float, float, float],
-    factor: int,
     step: tuple[float, float],
 ) -> tuple[float, float, float, float]:
     """A rectangle with all rows that are lit over half of its width: bands of echoes may be apart."""

@@ -96,7 +96,7 @@ def _edges(
 
 def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
     span = np.ptp(values)
-    return (values - values.min()) / (span if span > 0 else 1.0)
+    return np.asarray((values - values.min()) / (span if span > 0 else 1.0))
 
 
 def _nested_dissection(rows: int, columns: int) -> NDArray[np.int64]:

@@ -104,7 +104,7 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
     size = tuple(max(3, round(mm * unit / (b * s)) | 1) for mm, b, s in zip(
         SURROUNDINGS_MM, block, (beam.depth_step, middle), strict=True
     ))  # fmt: skip
-    means = _blocks(np.where(valid, image, 0), block) / np.maximum(weight, 1e-6)
+    means = np.asarray(_blocks(np.where(valid, image, 0), block) / np.maximum(weight, 1e-6), np.float32)
     around = _median(means, weight > 0.3, size)
     surroundings = _spread_out(around, block, image.shape)
     filled = np.where(valid, image, surroundings).astype(np.float32)
@@ -112,7 +112,8 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
         float(np.clip(mm * unit / s, 0.6, 4.0)) for mm, s in zip(SMOOTH_MM, (beam.depth_step, middle), strict=True)
     )
     smooth = ndimage.gaussian_filter(filled, sigma)
-    apart = _blocks(np.where(valid, np.abs(smooth - surroundings), 0), block) / np.maximum(weight, 1e-6)
+    apart = _blocks(np.where(valid, np.abs(smooth - surroundings), 0), block)
+    apart = np.asarray(apart / np.maximum(weight, 1e-6), np.float32)
     spread = 1.25 * _median(apart, weight > 0.3, size)  # mean absolute to standard deviation of a normal distribution
     z = (smooth - surroundings) / np.maximum(_spread_out(spread, block, image.shape), LEAST_SPREAD)
     z[~valid] = 0
@@ -159,7 +160,7 @@ def _spread_out(blocks: Array, block: tuple[int, int], shape: tuple[int, ...]) -
     high = np.minimum(low + 1, blocks.shape[1] - 1)
     share = np.clip(at[1] - low, 0, 1).astype(np.float32)
     along = along.astype(np.float32)
-    return along[:, low] * (1 - share) + along[:, high] * share
+    return np.asarray(along[:, low] * (1 - share) + along[:, high] * share)
 
 
 def find_nodes(lines: Lines, params: UltrasoundParams) -> tuple[Nodes, list[NDArray[np.int32]], int]:
@@ -243,4 +244,4 @@ def screen(lines: Lines, nodes: Nodes, params: UltrasoundParams) -> NDArray[np.f
     cell = unit**2 / (beam.depth_step * beam.line_step[np.clip(first, 0, n - 1)])
     chance = 0.29 * np.sqrt(np.maximum(cell, 1) / np.maximum(inner, 1))
     short = (last - first) * beam.depth_step < 2 * unit
-    return np.where((inner == 0) | short, -chance, best - chance)
+    return np.asarray(np.where((inner == 0) | short, -chance, best - chance))

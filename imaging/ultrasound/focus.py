@@ -181,7 +181,8 @@ def _grow(
     highest = float(lines.smooth[place][node].max())
     n, m = lines.beam.shape
     unit, step = lines.beam.unit, float(lines.beam.line_step[(box[0] + box[1]) // 2])
-    reach = (round(REACH_MM[0] * unit / lines.beam.depth_step) + 3, max(round(REACH_MM[1] * unit / step), box[3] - box[2]))
+    along, across = round(REACH_MM[0] * unit / lines.beam.depth_step) + 3, round(REACH_MM[1] * unit / step)
+    reach = (along, max(across, int(box[3] - box[2])))
     d0, d1 = max(int(box[0] - reach[0]), 0), min(int(box[1] + reach[0]), n)
     c0, c1 = max(int(box[2] - reach[1]), 0), min(int(box[3] + reach[1]), m)
     values, valid = lines.smooth[d0:d1, c0:c1], lines.valid[d0:d1, c0:c1]
@@ -196,12 +197,13 @@ def _grow(
     mask = _touching((values >= level) & valid, body)
     if not mask.any():
         return None
-    own = mask & seed if (mask & seed).any() else mask
+    own = np.asarray((mask & seed if (mask & seed).any() else mask).any(axis=0))
     gap = max(1, round(JOIN_MM * unit / step))
-    mask &= _stretch(mask.any(axis=0), int(np.median(np.flatnonzero(own.any(axis=0)))), gap)[None, :]
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    mask &= _stretch(np.asarray(mask.any(axis=0)), int(np.median(np.flatnonzero(own))), gap)[None, :]
+    high = np.asarray(mask.any(axis=1))
+    rows, columns = np.flatnonzero(high), np.flatnonzero(mask.any(axis=0))
     r0, r1, k0, k1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    profile = np.where(mask.any(axis=1)[:, None], values, -np.inf).max(axis=0)
+    profile = np.where(high[:, None], values, -np.inf).max(axis=0)
     width = (k1 - k0 - 1 + _beyond(profile, k0, -1, level) + _beyond(profile, k1 - 1, 1, level)) * step
     return np.array([d0 + r0, d0 + r1, c0 + k0, c0 + k1], np.int64), mask[r0:r1, k0:k1], grey, float(width)
 
@@ -310,7 +312,7 @@ def _judge(
 
 
 def _shape(mask: NDArray[np.bool_], depth_step: float, line_step: float) -> tuple[float, float, float]:
-    """Median thickness along the beam, residual of the middle from a parabola, and the sagitta of that over the width."""
+    """Median thickness along the beam, residual of the middle from a parabola, and its sagitta over the width."""
     columns = np.flatnonzero(mask.any(axis=0))
     count = mask.sum(axis=0)[columns]
     middle = (mask * np.arange(mask.shape[0])[:, None]).sum(axis=0)[columns] / count * depth_step

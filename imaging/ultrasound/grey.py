@@ -12,7 +12,7 @@ from scipy import ndimage
 from ..clip import Image
 
 CHROMA = 20
-"""Grey levels by which a pixel differs from the tint of the display to be coloured (12 in the reference; JPEG noise)."""
+"""Grey levels by which a pixel differs from the tint of the display to be coloured: above the noise of JPEG."""
 TINT = 48
 """A display tint (blue, sepia) changes no channel by more."""
 ENOUGH = 100
@@ -75,4 +75,4 @@ def _tint(luma: NDArray[np.uint8], difference: NDArray[Any]) -> NDArray[np.int32
         return np.zeros(256, np.int32)
     curve = np.interp(np.arange(256), known, median[known])
     # Text of one colour has one level of its own, and is in the majority there; a tint changes slowly.
-    return np.rint(ndimage.median_filter(curve, SMOOTH, mode="nearest")).astype(np.int32)
+    return np.asarray(np.rint(ndimage.median_filter(curve, SMOOTH, mode="nearest")), dtype=np.int32)

@@ -44,7 +44,7 @@ def overlay(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     for k, box in enumerate(ndimage.find_objects(labels), 1):
         if text[k] and box is not None:
             out[box] = True
-    return ndimage.binary_dilation(out, np.ones((3, 3), bool))
+    return np.asarray(ndimage.binary_dilation(out, np.ones((3, 3), bool)))
 
 
 def _marks(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -52,7 +52,7 @@ def _marks(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     wide = grey.astype(np.int16)
     tall = (grey >= DARKEST) & (wide - ndimage.grey_opening(grey, (STROKE + 2, 1)) > STEP)
     if not tall.any():
-        return tall
+        return np.asarray(tall)
     label, n = ndimage.label(tall, np.ones((3, 3), bool))
     out = np.zeros(n + 1, bool)
     for k, box in enumerate(ndimage.find_objects(label), 1):
@@ -66,7 +66,7 @@ def _marks(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
         inside = label[around] == k
         near = grey[around][ndimage.binary_dilation(inside, iterations=3) & ~inside]
         out[k] = np.median(near) <= DARK and np.percentile(near, 90) < DARKEST / 2
-    return out[label]
+    return np.asarray(out[label])
 
 
 def _strokes(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -74,7 +74,7 @@ def _strokes(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     opened = ndimage.grey_opening(grey, (1, STROKE))
     thin = (grey >= DARKEST) & (grey.astype(np.int16) - opened > STEP)
     if not thin.any():
-        return thin
+        return np.asarray(thin)
     # Sharp: within one pixel beside a run of thin pixels the brightness falls by the step on both sides.
     wide = grey.astype(np.int16)
     left = np.pad(wide, ((0, 0), (2, 0)), mode="edge")[:, :-2]

@@ -25,7 +25,7 @@ ONSET_MM = 6.0
 """Behind the focus; a shadow that begins deeper is that of something else."""
 LEAST_ONSET = 0.5
 GAP_MM, REACH_MM, REACH_SHARE = 0.6, 6.0, 0.8
-"""Beside the echo: what is left out, and how far away the tissue beside may lie, at least and as a share of the width."""
+"""Beside the echo: what is left out, and how far away tissue may lie, at least and as a share of the width."""
 LEAST_SIDE = 0.75
 """Rank contrast against the less clear of the two sides: a border between dark and bright tissue is no shadow."""
 LEAST_MM = 2.0
@@ -181,7 +181,10 @@ def measure_shadow(
     }  # fmt: skip
     name = classify(values, unit, params)
     ends = bool(shown[-max(1, len(shown) // 5) :].mean() > 0.5)
-    return Shadow(**values, widths=(widths[0], widths[1], widths[2]), reaches_end=ends, name=name)
+    return Shadow(
+        auc, auc_side, values["ratio"], contrast, values["cnr"], values["persistence"], onset, values["length"], clean,
+        slope, foroughi, (widths[0], widths[1], widths[2]), ends, name,
+    )  # fmt: skip
 
 
 def classify(values: dict[str, float], unit: float, params: UltrasoundParams) -> str:
@@ -208,7 +211,7 @@ def _lower_edge(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Index of the last row of each column of a mask, interpolated over empty columns."""
     last = mask.shape[0] - 1 - np.argmax(mask[::-1], axis=0)
     known = np.flatnonzero(mask.any(axis=0))
-    return np.rint(np.interp(np.arange(mask.shape[1]), known, last[known])).astype(np.int64)
+    return np.asarray(np.rint(np.interp(np.arange(mask.shape[1]), known, last[known])), dtype=np.int64)
 
 
 def _beside(lines: Lines, rows: slice, core: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:

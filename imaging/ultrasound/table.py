@@ -1,4 +1,4 @@
-"""The table of echogenic foci: the same schema as for CT, in mm where the image is calibrated and in pixels elsewhere."""
+"""The table of echogenic foci: the schema of CT, in mm where the image is calibrated and in pixels elsewhere."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ ECHO_COLUMNS: tuple[tuple[str, str, str, str, str], ...] = (
     ("shadow_width_mm", "float64", "mm", f"ultrasound: {LENGTHS['shadow_width']}", "clinical.md 4.3, 4.7"),
     (
         "shadow_auc", "float64", "1",
-        "ultrasound: probability that tissue beside is brighter than a sample behind, at equal depth", "clinical.md 4.3",
+        "ultrasound: probability that tissue beside is brighter than behind, at equal depth", "clinical.md 4.3",
     ),
     (
         "shadow_class", "string", "",
         "ultrasound: absent, weak, present, strong; missing where it cannot be judged; absent is not 'no calcium'",
         "clinical.md 4.3",
     ),
-    ("calibrated", "boolean", "", "ultrasound: whether lengths are in mm; otherwise they stand in _px columns", "DICOM"),
+    ("calibrated", "boolean", "", "ultrasound: whether lengths are in mm, not in _px columns", "DICOM"),
     ("echo_height_mm", "float64", "mm", f"ultrasound: {LENGTHS['echo_height']}", "clinical.md 4.2"),
     ("shadow_width_5_mm", "float64", "mm", f"ultrasound: {LENGTHS['shadow_width_5']}", "clinical.md 4.3"),
     ("shadow_width_15_mm", "float64", "mm", f"ultrasound: {LENGTHS['shadow_width_15']}", "clinical.md 4.3"),
@@ -47,21 +47,21 @@ ECHO_COLUMNS: tuple[tuple[str, str, str, str, str], ...] = (
         for name, text in LENGTHS.items()
     ),
     ("max_diameter_px", "float64", "px", "ultrasound without calibration: largest extent of the echo", "outline"),
-    ("equivalent_diameter_px", "float64", "px", "ultrasound without calibration: diameter of a disc of its area", "area"),
+    ("equivalent_diameter_px", "float64", "px", "ultrasound without calibration: of the disc of its area", "area"),
     ("n_frames", "Int64", "", "ultrasound: frames in which the focus was seen", "clinical.md 4.6"),
-    ("persistence", "float64", "1", "ultrasound: share of the frames from first to last in which it was seen", "clinical.md 4.6"),
-    ("echo_z", "float64", "1", "ultrasound: brightest over the surroundings at equal depth, robust SD", "clinical.md 4.2"),
+    ("persistence", "float64", "1", "ultrasound: share of frames, first to last, that show it", "clinical.md 4.6"),
+    ("echo_z", "float64", "1", "ultrasound: brightest over surroundings at equal depth, SD", "clinical.md 4.2"),
     ("shadow_auc_side", "float64", "1", "ultrasound: shadow_auc against the less clear of both sides", "calcimap"),
     ("shadow_ratio", "float64", "1", "ultrasound: brightness behind over beside, both above black", "clinical.md 4.3"),
     ("shadow_contrast", "float64", "grey", "ultrasound: mean beside less mean behind", "clinical.md 4.3"),
     ("shadow_cnr", "float64", "1", "ultrasound: contrast over the root of the sum of variances", "clinical.md 4.3"),
-    ("shadow_persistence", "float64", "1", "ultrasound: share of depths with a local rank contrast above 0.7", "clinical.md 4.3"),
+    ("shadow_persistence", "float64", "1", "ultrasound: share of depths of rank contrast over 0.7", "clinical.md 4.3"),
     ("shadow_onset", "float64", "1", "ultrasound: the same over the first 6 mm", "calcimap"),
-    ("shadow_clean", "float64", "1", "ultrasound: share of samples behind that are next to black", "clinical.md 4.3"),
-    ("shadow_slope", "float64", "grey", "ultrasound: change of the contrast per mm (per pixel) of depth", "clinical.md 4.3"),
-    ("foroughi", "float64", "1", "ultrasound: weighted mean behind over the focus, above black", "Foroughi et al. 2007"),
-    ("confidence_ratio", "float64", "1", "ultrasound: confidence behind over beside, on request", "Karamalis et al. 2012"),
-    ("twinkling", "float64", "1", "ultrasound: coloured share on and behind the echo times hue entropy", "clinical.md 4.5"),
+    ("shadow_clean", "float64", "1", "ultrasound: share of samples behind next to black", "clinical.md 4.3"),
+    ("shadow_slope", "float64", "grey", "ultrasound: change of contrast per mm (pixel) of depth", "clinical.md 4.3"),
+    ("foroughi", "float64", "1", "ultrasound: weighted mean behind over the focus", "Foroughi et al. 2007"),
+    ("confidence_ratio", "float64", "1", "ultrasound: confidence behind over beside", "Karamalis et al. 2012"),
+    ("twinkling", "float64", "1", "ultrasound: coloured share on and behind, times hue entropy", "clinical.md 4.5"),
 )  # fmt: skip
 """Columns that ultrasound adds: name, dtype, unit, definition, source."""
 
@@ -143,6 +143,7 @@ def _row(track: Track, echoes: Echoes) -> dict[str, Any]:
 
 
 _SIZES = ("max_diameter", "equivalent_diameter")
+_PLANE = ("axial_diameter", "axial_perpendicular", "major_axis", "minor_axis")
 
 
 def _form(points: NDArray[np.float64], step: tuple[float, float]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from imaging import NOTICE, Echoes
 
-from ..results import ScanResult
+from ..results import ClipResult
 from .drawing import EXCLUDED_COLOUR, FINDING_COLOUR, FONT
 from .echo_labels import frame_labels
 from .views import outlines
@@ -26,10 +26,9 @@ SCAN_LINES = 12
 SHADOW_MM = 25.0
 
 
-def draw_echoes(result: ScanResult) -> npt.NDArray[np.uint8]:
+def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
     """The overview of an ultrasound scan as pixels, (height, width, RGB): the key frames with most findings."""
-    echoes = result.detection
-    assert isinstance(echoes, Echoes)
+    echoes = result.echoes
     frames = _frames(echoes)
     columns = min(2, len(frames)) if len(frames) > 1 else 1
     side = (WIDTH - 2 * MARGIN - (columns - 1) * 16) / columns
@@ -85,8 +84,8 @@ def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
         for line in np.linspace(0, m - 1, SCAN_LINES):
             row, column = beam.pixel(np.array([0.0, n - 1.0]), np.array([line, line]))
             axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
-        for depth in (0, n - 1):
-            row, column = beam.pixel(np.full(60, float(depth)), np.linspace(0, m - 1.0, 60))
+        for end in (0.0, n - 1.0):
+            row, column = beam.pixel(np.full(60, end), np.linspace(0, m - 1.0, 60))
             axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
     for track in echoes.excluded:
         if frame in track.frames:
@@ -98,13 +97,13 @@ def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
             continue
         focus = track.foci[track.frames.index(frame)]
         colour = CLASS_COLOUR.get(classes[k], FINDING_COLOUR) if isinstance(classes[k], str) else FAINT
-        for line in outlines((labels == k + 1).astype(np.int32), np.array([1.0, 1.0])):
+        for line in outlines((labels == k + 1).astype(np.int32), (1.0, 1.0)):
             axes.plot(line[:, 0] - 0.5, line[:, 1] - 0.5, color=colour, linewidth=1.3)
         beam = echoes.beams[focus.beam]
-        end = min(focus.box[1] + SHADOW_MM * beam.unit / beam.depth_step, len(beam.depth) - 1)
+        last = min(focus.box[1] + SHADOW_MM * beam.unit / beam.depth_step, len(beam.depth) - 1)
         if focus.shadow.name not in (None, "absent"):
             for side in (focus.box[2], focus.box[3] - 1):
-                depth = np.linspace(focus.box[1], end, 40)
+                depth = np.linspace(focus.box[1], last, 40)
                 row, column = beam.pixel(depth, np.full(40, float(side)))
                 axes.plot(column, row, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
         row, column = beam.pixel(np.array([float(focus.box[0])]), np.array([float(focus.box[3])]))
@@ -114,13 +113,13 @@ def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
         )  # fmt: skip
 
 
-def _header(result: ScanResult, echoes: Echoes) -> list[str]:
+def _header(result: ClipResult, echoes: Echoes) -> list[str]:
     n = len(result.findings)
     counts = result.findings["shadow_class"].value_counts()
     shadows = ", ".join(f"{counts[name]} {name}" for name in CLASS_COLOUR if name in counts)
     found = f"{n} echogenic {'focus' if n == 1 else 'foci'}" + (f" (shadow: {shadows})" if shadows else "")
     left = result.excluded["reason"].value_counts()
-    out = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in left.items())
+    out = ", ".join(f"{name} {count}" for name, count in left.items()).replace("_", " ")
     frames, rows, columns = echoes.clip.shape
     size = f"{frames} frame{'s' if frames > 1 else ''} of {rows} \N{MULTIPLICATION SIGN} {columns} pixels"
     steps = {beam.step for beam in echoes.beams if beam.calibrated}

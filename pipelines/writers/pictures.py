@@ -17,9 +17,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from imaging import NOTICE, Echoes
+from imaging import NOTICE
 
-from ..results import ScanResult
+from ..results import ClipResult, ScanResult
 from .crops import Crop, middle_crops, plan_crops
 from .drawing import (
     CROP_WINDOW,
@@ -51,7 +51,7 @@ BACKGROUND, INK, FAINT = "#141414", "#f2f2f2", "#b8b8b8"
 Boxed = tuple[slice, slice, slice]
 
 
-def write_overview(result: ScanResult, folder: Path) -> None:
+def write_overview(result: ScanResult | ClipResult, folder: Path) -> None:
     """``overview.png``: projections and crops with findings outlined along the edges of their voxels and numbered.
 
     Parameters
@@ -62,8 +62,8 @@ def write_overview(result: ScanResult, folder: Path) -> None:
     """
     from PIL import Image
 
-    draw = draw_echoes if isinstance(result.detection, Echoes) else draw_overview
-    picture = Image.fromarray(draw(result))
+    pixels = draw_echoes(result) if isinstance(result, ClipResult) else draw_overview(result)
+    picture = Image.fromarray(pixels)
     picture.save(folder / "overview.png", format="PNG", compress_level=6)
 
 

@@ -20,13 +20,13 @@ import numpy as np
 
 from imaging import Clip, UltrasoundParams, find_echoes, measure_echoes
 from imaging.clip import whole_frame
+from imaging.synthetic.bmode import Bmode, Probe, Scanner, Target, calcification, cyst, interface, render_bmode
 from imaging.ultrasound.area import find_sector
 from imaging.ultrasound.beam import Beam
 from imaging.ultrasound.echo import to_lines
 from imaging.ultrasound.grey import to_grey
 from imaging.ultrasound.overlay import overlay
 from imaging.ultrasound.shadow import measure_shadow
-from imaging.synthetic.bmode import Bmode, Probe, Scanner, Target, calcification, cyst, interface, render_bmode
 
 
 def phantom(seed: int) -> Bmode:
@@ -47,6 +47,18 @@ def phantom(seed: int) -> Bmode:
         scanner.axial_mm, scanner.lateral_mm, rng.uniform(50, 70), rng.uniform(70, 120), rng.uniform(-0.2, 0.8),
         rng.uniform(40, 55), rng.uniform(0.3, 1.0), rng.uniform(0.5, 2.5),
     )  # fmt: skip
+    placed = _targets(rng, probe, linear)
+    text = [("LIVER LT", rng.uniform(0.15, 0.8), rng.uniform(0.25, 0.6))] if rng.random() < 0.5 else []
+    marks = [tuple(rng.uniform(0.25, 0.75, 2)) for _ in range(2)] if rng.random() < 0.5 else []
+    return render_bmode(
+        probe, placed, pixel_mm=(float(pixel[0]), float(pixel[1])), scanner=scanner, text=text, calipers=marks,
+        colour=bool(rng.random() < 0.3), seed=seed,
+    )  # fmt: skip
+
+
+def _targets(rng: np.random.Generator, probe: Probe, linear: bool) -> list[Target]:
+    """Calcifications and what may be mistaken for them, none on the lines of another."""
+    depth = probe.depth_mm
     placed: list[Target] = []
 
     def place(width: float, height: float) -> tuple[float, float] | None:
@@ -71,29 +83,37 @@ def phantom(seed: int) -> Bmode:
     scale = 1.0 if linear else 1.6
     for _ in range(int(rng.integers(0, 4))):
         width = float(np.exp(rng.uniform(np.log(1.0), np.log(8.0 if linear else 15.0))))
-        makers.append((width, width / 3, lambda x, d, w=width: calcification(
-            x, d, w, float(rng.uniform(3, 30)), echo_db=float(rng.uniform(12, 26)))))
+        makers.append(
+            (
+                width,
+                width / 3,
+                lambda x, d, w=width: calcification(
+                    x, d, w, float(rng.uniform(3, 30)), echo_db=float(rng.uniform(12, 26))
+                ),
+            )
+        )
     for _ in range(int(rng.integers(0, 2))):
         size = float(rng.uniform(4, 9)) * scale
         makers.append((size, size, lambda x, d, s=size: cyst(x, d, s, float(rng.uniform(3, 9)))))
     for _ in range(int(rng.integers(0, 3))):
         length = float(rng.uniform(5, 14)) * scale
-        makers.append((length, 1.0, lambda x, d, n=length: interface(
-            x, d, n, float(rng.uniform(8, 20)), float(rng.uniform(-1, 1)))))
+        makers.append(
+            (
+                length,
+                1.0,
+                lambda x, d, n=length: interface(x, d, n, float(rng.uniform(8, 20)), float(rng.uniform(-1, 1))),
+            )
+        )
     for _ in range(int(rng.integers(0, 2))):
         size = float(rng.uniform(3, 8)) * scale
-        makers.append((size, size, lambda x, d, s=size: Target(
-            x, d, s, 0.8 * s, float(rng.uniform(4, 10)), kind="lesion")))
+        makers.append(
+            (size, size, lambda x, d, s=size: Target(x, d, s, 0.8 * s, float(rng.uniform(4, 10)), kind="lesion"))
+        )
     for width, height, make in makers:
         at = place(width, height)
         if at is not None:
             placed.append(make(*at))
-    text = [("LIVER LT", rng.uniform(0.15, 0.8), rng.uniform(0.25, 0.6))] if rng.random() < 0.5 else []
-    marks = [tuple(rng.uniform(0.25, 0.75, 2)) for _ in range(2)] if rng.random() < 0.5 else []
-    return render_bmode(
-        probe, placed, pixel_mm=(float(pixel[0]), float(pixel[1])), scanner=scanner, text=text, calipers=marks,
-        colour=bool(rng.random() < 0.3), seed=seed,
-    )  # fmt: skip
+    return placed
 
 
 def clip_of(frame: Bmode) -> Clip:
@@ -197,7 +217,16 @@ def main(count: int) -> None:
             hits[group] += bool(shadowing)
             if target.width_mm >= 3 and loss >= 10:
                 if not shadowing:
-                    missed.append((seed, frame.probe.kind, round(target.width_mm, 1), round(loss, 1), round(target.depth_mm), bool(near)))
+                    missed.append(
+                        (
+                            seed,
+                            frame.probe.kind,
+                            round(target.width_mm, 1),
+                            round(loss, 1),
+                            round(target.depth_mm),
+                            bool(near),
+                        )
+                    )
                 if best:
                     value = table.iloc[best[0]]
                     widths.append(float(value["echo_width_mm"]) / target.width_mm)
@@ -215,8 +244,14 @@ def main(count: int) -> None:
     for group in sorted(totals):
         print(f"  found with a shadow, {group}: {hits[group]} of {totals[group]} ({hits[group] / totals[group]:.3f})")
     print(f"  false shadowing findings per image: {false / count:.3f}  {dict(kinds.most_common(12))}")
-    print(f"  shadow present against absent, AUC: {auc(positive, negative):.3f} ({len(positive)} against {len(negative)})")
-    for name, values in (("echo width / truth", widths), ("shadow width / truth", shadow_widths), ("depth error, mm", depths)):
+    print(
+        f"  shadow present against absent, AUC: {auc(positive, negative):.3f} ({len(positive)} against {len(negative)})"
+    )
+    for name, values in (
+        ("echo width / truth", widths),
+        ("shadow width / truth", shadow_widths),
+        ("depth error, mm", depths),
+    ):
         q = np.nanpercentile(values, [5, 25, 50, 75, 95])
         print(f"  {name}: " + " ".join(f"{v:.2f}" for v in q) + " (5, 25, 50, 75, 95 %)")
     print(f"  findings on text or calipers: {on_text}")
@@ -225,7 +260,9 @@ def main(count: int) -> None:
 
 def cine() -> None:
     """Peak memory of a cine of 10 and of 100 frames, and time of one frame of 600 x 800."""
-    frame = render_bmode(Probe("linear", 50.0, 66.0), [calcification(0, 20, 5, 20)], pixel_mm=(0.1, 0.1), margin=(50, 70))
+    frame = render_bmode(
+        Probe("linear", 50.0, 66.0), [calcification(0, 20, 5, 20)], pixel_mm=(0.1, 0.1), margin=(50, 70)
+    )
     image = np.zeros((600, 800), np.uint8)
     image[: frame.image.shape[0], : frame.image.shape[1]] = frame.image[:600, :800]
 

@@ -99,8 +99,12 @@ def test_without_calibration_there_is_no_millimetre() -> None:
 
 
 def test_two_regions_keep_their_own_steps() -> None:
-    one = render_bmode(LINEAR, [calcification(0, 16, 6, 25)], pixel_mm=(0.1, 0.1), scanner=FINE, seed=1, margin=(10, 10))
-    two = render_bmode(LINEAR, [calcification(0, 16, 6, 25)], pixel_mm=(0.1, 0.2), scanner=FINE, seed=2, margin=(10, 10))
+    one = render_bmode(
+        LINEAR, [calcification(0, 16, 6, 25)], pixel_mm=(0.1, 0.1), scanner=FINE, seed=1, margin=(10, 10)
+    )
+    two = render_bmode(
+        LINEAR, [calcification(0, 16, 6, 25)], pixel_mm=(0.1, 0.2), scanner=FINE, seed=2, margin=(10, 10)
+    )
     image = np.concatenate([one.image, two.image], axis=1)
     split = one.image.shape[1]
     boxes = [one.box, tuple(np.add(two.box, (split, 0, split, 0)))]
@@ -225,7 +229,7 @@ def test_only_clips() -> None:
         find_echoes(np.zeros((3, 3)))  # type: ignore[arg-type]
 
 
-# -- real images, by eye ------------------------------------------------------------------------------------------------
+# -- real images, by eye ----------------------------------------------------------------------------------------------
 
 
 def shadows(name: str):
@@ -256,7 +260,8 @@ def test_the_femur_is_a_shadowing_surface_like_bone() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["carotid_kostelansky/201902120820080009VAS.png", "deid_blank/GREYSCALE_IMAGE.dcm", "US-YBR_FULL_422-EVRLE.dcm"]
+    "name",
+    ["carotid_kostelansky/201902120820080009VAS.png", "deid_blank/GREYSCALE_IMAGE.dcm", "US-YBR_FULL_422-EVRLE.dcm"],
 )
 def test_negatives_give_nothing_with_shadow(name) -> None:
     assert shadows(name).empty

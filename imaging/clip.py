@@ -9,7 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UsageError
 from .series import Region
+from .volume import Volume
 
 Image = NDArray[np.uint8]
 """A frame: (rows, columns) grey or (rows, columns, 3) RGB, 8 bits."""
@@ -111,6 +113,22 @@ class Clip:
         rows, columns = stack.shape[1:3]
         whole = () if pixel_mm is None else (whole_frame(rows, columns, pixel_mm),)
         return cls(Stored(stack), rows, columns, whole, flags)
+
+    @classmethod
+    def from_volume(cls, volume: Volume) -> Clip:
+        """An ultrasound `Volume` (`Volume.from_components` with modality "US") as a clip.
+
+        Slices are its frames, and its row and column spacing is the size of a pixel, mm.
+
+        Raises
+        ------
+        UsageError
+            Not ultrasound, or grey beyond 0 to 255.
+        """
+        low, high = int(volume.array.min()), int(volume.array.max())
+        if volume.modality != "US" or low < 0 or high > 255:
+            raise UsageError("a clip is made of an ultrasound volume with grey levels from 0 to 255")
+        return cls.from_array(volume.array, pixel_mm=volume.spacing[1:], flags=volume.flags)
 
 
 def whole_frame(rows: int, columns: int, pixel_mm: tuple[float, float] | None) -> Region:

@@ -64,7 +64,9 @@ def analyze(
     CalcimapError
         Whatever a stage refuses, with its reason code.
     """
-    modality = MODALITIES["US" if isinstance(volume, Clip) else "CT"]
+    if isinstance(volume, Volume) and volume.modality == "US":
+        volume = Clip.from_volume(volume)
+    modality = MODALITIES[volume.modality]
     if not modality.masks and (roi is not None or anatomy is not None):
         raise UsageError("masks are for CT: an ultrasound image has no place in the patient")
     return modality.way(volume, config or Config(), roi, anatomy, scan_id)

@@ -137,9 +137,10 @@ def find_echoes(clip: Clip, params: UltrasoundParams | None = None) -> Echoes:
     tracker = Tracker(params)
     too_small = texture = 0
     last_hue: NDArray[np.float32] | None = None
+    forbidden = _off_limits(clip)
     for number, frame in enumerate(clip.frames):
         grey = to_grey(frame)
-        drawn = _drawn(grey)
+        drawn = _drawn(grey, forbidden)
         if not beams:
             beams = _beams(clip, grey, drawn)
         foci: list[Focus] = []
@@ -160,9 +161,27 @@ def find_echoes(clip: Clip, params: UltrasoundParams | None = None) -> Echoes:
     )  # fmt: skip
 
 
-def _drawn(grey: Grey) -> NDArray[np.bool_]:
-    text = overlay(grey.values)
-    return text if grey.coloured is None else text | grey.coloured
+def _drawn(grey: Grey, forbidden: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    drawn = overlay(grey.values)
+    for more in (grey.coloured, forbidden):
+        drawn = drawn if more is None else drawn | more
+    return drawn
+
+
+def _off_limits(clip: Clip) -> NDArray[np.bool_] | None:
+    """Pixels of traces, bars and other regions that are no tissue, and those to which two regions give two sizes."""
+    mask = np.zeros((clip.rows, clip.columns), bool)
+    step = np.zeros((clip.rows, clip.columns, 2))
+    for region in clip.regions:
+        part = (slice(region.y0, region.y1 + 1), slice(region.x0, region.x1 + 1))
+        if region.data_type > FLOW or region.spatial_format > 1:
+            mask[part] = True
+        elif region.delta_y_mm is not None and region.delta_x_mm is not None:
+            own = (region.delta_y_mm, region.delta_x_mm)
+            known = step[part].any(axis=2)
+            mask[part] |= known & ~np.isclose(step[part], own, rtol=1e-3).all(axis=2)
+            step[part][~known] = own
+    return mask if mask.any() else None
 
 
 def _beams(clip: Clip, grey: Grey, drawn: NDArray[np.bool_]) -> list[Beam]:

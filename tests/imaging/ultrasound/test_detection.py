@@ -8,7 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imaging import Clip, UltrasoundParams, UsageError, find_echoes, find_series, measure_echoes, name_echo_patterns
+import pipelines
+from imaging import (
+    Clip,
+    UltrasoundParams,
+    UsageError,
+    Volume,
+    find_echoes,
+    find_series,
+    measure_echoes,
+    name_echo_patterns,
+)
 from imaging import read_clip as read
 from imaging.clip import whole_frame
 from imaging.synthetic.bmode import (
@@ -115,6 +125,28 @@ def test_two_regions_keep_their_own_steps() -> None:
     assert len(deep) == 2
     assert deep["shadow_width_mm"].to_numpy(float) == pytest.approx([6.0, 6.0], rel=0.12)
     assert deep["column_index"].iloc[0] < split < deep["column_index"].iloc[1]
+
+
+def test_where_two_regions_disagree_and_in_traces_nothing_is_found() -> None:
+    frame = render_bmode(LINEAR, [calcification(0, 16, 6, 25)], pixel_mm=(0.1, 0.1), scanner=FINE, seed=1)
+    clip = clip_of(frame)
+    (one,) = clip.regions
+    assert measure_echoes(find_echoes(clip))["shadow_class"].isin(DEEP).sum() == 1
+    row = int(frame.places[0][0])
+    other = replace(one, y0=row - 30, y1=row + 30, delta_x_mm=0.2, delta_y_mm=0.2)
+    trace = replace(one, y0=row - 30, y1=row + 30, spatial_format=3, data_type=3, delta_x_mm=None, delta_y_mm=None)
+    for more in (other, trace):
+        table = measure_echoes(find_echoes(replace(clip, regions=(one, more))))
+        assert at(table, frame.places[0], (0.1, 0.1)).empty
+
+
+def test_a_volume_of_ultrasound_is_a_clip() -> None:
+    frame = render_bmode(LINEAR, [calcification(0, 16, 6, 25)], pixel_mm=(0.1, 0.12), scanner=FINE, seed=1)
+    volume = Volume.from_components(frame.image[None], spacing=(1.0, 0.1, 0.12), modality="US")
+    table = pipelines.analyze(volume).findings
+    assert at(table, frame.places[0], (0.1, 0.12)).iloc[0]["shadow_width_mm"] == pytest.approx(6.0, rel=0.12)
+    with pytest.raises(UsageError):
+        Clip.from_volume(Volume.from_components(frame.image[None], spacing=(1.0, 0.1, 0.12)))
 
 
 def cine(frames: int, motion: Motion, **options):

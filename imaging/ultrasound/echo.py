@@ -24,6 +24,10 @@ SMOOTH_MM = (0.20, 0.35)
 """Standard deviation of the smoothing along and across the beam: speckle is no focus."""
 SURROUNDINGS_MM = (9.0, 21.0)
 """Along and across the beam: what a focus is compared with."""
+FILL_PIXELS = 2.0
+"""Reach of the filling of what is drawn over the image."""
+DRAWN_SHARE = 0.5
+"""A candidate with a larger share of drawn samples is text."""
 LEAST_SPREAD = 7.0
 """Grey levels; less is no tissue but black."""
 MOST_NODES = 800
@@ -107,7 +111,7 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
     means = np.asarray(_blocks(np.where(valid, image, 0), block) / np.maximum(weight, 1e-6), np.float32)
     around = _median(means, weight > 0.3, size)
     surroundings = _spread_out(around, block, image.shape)
-    filled = np.where(valid, image, surroundings).astype(np.float32)
+    filled = _filled(image, valid, surroundings)
     sigma = tuple(
         float(np.clip(mm * unit / s, 0.6, 4.0)) for mm, s in zip(SMOOTH_MM, (beam.depth_step, middle), strict=True)
     )
@@ -116,7 +120,7 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
     apart = np.asarray(apart / np.maximum(weight, 1e-6), np.float32)
     spread = 1.25 * _median(apart, weight > 0.3, size)  # mean absolute to standard deviation of a normal distribution
     z = (smooth - surroundings) / np.maximum(_spread_out(spread, block, image.shape), LEAST_SPREAD)
-    z[~valid] = 0
+    z[~beam.inside] = 0
     inside = smooth[valid] if valid.any() else smooth.ravel()
     black, white = (
         float(v) for v in np.percentile(inside[:: max(1, inside.size // 50_000)], [BLACK_PERCENTILE, WHITE_PERCENTILE])
@@ -124,6 +128,16 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
     deepest = _deepest(smooth, valid, black, white)
     ranks = rank_rows(filled, valid)
     return Lines(beam, filled, valid, smooth, surroundings, z, black, white, deepest, ranks)
+
+
+def _filled(image: Array, valid: NDArray[np.bool_], surroundings: Array) -> Array:
+    """The image with what is drawn over it replaced by what lies next to it (normalized convolution)."""
+    if valid.all():
+        return np.asarray(image, np.float32)
+    weight = ndimage.gaussian_filter(valid.astype(np.float32), FILL_PIXELS)
+    near = ndimage.gaussian_filter(np.where(valid, image, 0).astype(np.float32), FILL_PIXELS)
+    guess = np.where(weight > 1e-3, near / np.maximum(weight, 1e-3), surroundings)
+    return np.where(valid, image, guess).astype(np.float32)
 
 
 def _deepest(smooth: Array, valid: NDArray[np.bool_], black: float, white: float) -> int:
@@ -182,11 +196,14 @@ def find_nodes(lines: Lines, params: UltrasoundParams) -> tuple[Nodes, list[NDAr
         peak = np.zeros(n + 1, lines.z.dtype)
         np.maximum.at(peak, label[above], lines.z[above])
         peak = peak[1:]
+        drawn = (
+            np.bincount(label[above], ~lines.valid[above], n + 1)[1:] / np.bincount(label[above], minlength=n + 1)[1:]
+        )
         step = beam.line_step[(found[:, 0] + found[:, 1] - 1) // 2]
         width = (found[:, 3] - found[:, 2]) * step / beam.unit
         height = (found[:, 1] - found[:, 0]) * beam.depth_step / beam.unit
         sized = (width >= params.min_width_mm) & (height >= params.min_width_mm / 2)
-        keep = sized & (width <= params.max_width_mm) & (peak >= params.peak_z)
+        keep = sized & (width <= params.max_width_mm) & (peak >= params.peak_z) & (drawn <= DRAWN_SHARE)
         small += int((~sized & (peak >= params.peak_z)).sum()) if k == 0 else 0
         boxes.append(found[keep])
         peaks.append(peak[keep])

@@ -28,7 +28,8 @@ BONE_MM, BONE_RATIO = 15.0, 0.5
 TAIL_MM, TAIL_LAG_MM = 10.0, (0.6, 4.0)
 TAIL_REPEAT = 0.45
 """Correlation of the echoes behind with themselves, one repeat deeper, from which they are a reverberation."""
-SURFACE_AUC = 0.85
+SURFACE_SIDE = 0.79
+"""Rank contrast against the less clear side from which a shadow behind a surface is believed."""
 SHADOWED = ("present", "strong")
 BRIGHT_Z, EVIDENCE, MOST_MEASURED = 4.25, 0.08, 150
 """Brightness above which neighbours are left out of the tissue beside; evidence of a shadow from which candidates are
@@ -185,7 +186,7 @@ def _grow(
     reach = (along, max(across, int(box[3] - box[2])))
     d0, d1 = max(int(box[0] - reach[0]), 0), min(int(box[1] + reach[0]), n)
     c0, c1 = max(int(box[2] - reach[1]), 0), min(int(box[3] + reach[1]), m)
-    values, valid = lines.smooth[d0:d1, c0:c1], lines.valid[d0:d1, c0:c1]
+    values, valid = lines.smooth[d0:d1, c0:c1], lines.beam.inside[d0:d1, c0:c1]
     seed = np.zeros(values.shape, bool)
     seed[box[0] - d0 : box[1] - d0, box[2] - c0 : box[3] - c0] = node
     body = _touching((values >= (highest + around) / 2) & valid, seed)
@@ -295,7 +296,7 @@ def _judge(
     if thin:
         flags.append("interface")
         # A surface divides two tissues, and the deeper one may be the darker: that alone is no shadow.
-        shadowed = shadowed and (shadow.open or shadow.auc >= SURFACE_AUC)
+        shadowed = shadowed and (shadow.open or shadow.auc_side >= SURFACE_SIDE)
     dark = shadow.open or shadow.ratio <= BONE_RATIO
     if shadowed and width >= BONE_MM * unit and dark and shadow.reaches_end:
         flags.append("bone_like")

@@ -231,6 +231,19 @@ def test_twinkling_needs_many_colours() -> None:
     assert plain["twinkling"].isna().all()
 
 
+def test_a_comet_tail_is_told_by_its_repeats() -> None:
+    head = Target(0.0, 12.0, 2.0, 0.4, 0.0, 28.0, 0.0, 0.0, "interface")
+    tail = [replace(head, depth_mm=12 + 1.3 * k, coherent_db=26 - 1.5 * k, width_mm=2 - 0.1 * k) for k in range(1, 7)]
+    for seed in range(3):
+        flagged = []
+        for targets in ([head], [head, *tail]):
+            frame = render_bmode(LINEAR, targets, pixel_mm=(0.08, 0.1), scanner=FINE, seed=seed)
+            table = measure_echoes(find_echoes(Clip.from_array(frame.image, pixel_mm=(0.08, 0.1))))
+            assert not table["shadow_class"].isin(DEEP).any()
+            flagged.append(table["flags"].str.contains("comet_tail").any())
+        assert flagged == [False, True]
+
+
 def test_the_confidence_ratio_on_request() -> None:
     frame = render_bmode(LINEAR, [calcification(0, 12, 8, 30)], pixel_mm=(0.15, 0.15), scanner=FINE, seed=1)
     table = measure_echoes(find_echoes(clip_of(frame), UltrasoundParams(confidence_map=True)))

@@ -248,10 +248,11 @@ def _spread(lines: Lines, place: tuple[slice, slice], mask: NDArray[np.bool_]) -
 
 
 def _repeats(lines: Lines, box: NDArray[np.int64]) -> bool:
-    """Whether the echoes behind a focus repeat at equal distances and are brighter than what lies beside."""
+    """Whether a focus and the echoes behind it repeat at equal distances, brighter than what lies around."""
     beam, unit = lines.beam, lines.beam.unit
     span = round(TAIL_MM * unit / beam.depth_step)
-    part = (slice(box[1], min(box[1] + span, lines.deepest)), slice(box[2], box[3]))
+    # From the upper edge: the first repeats may have grown together with the echo.
+    part = (slice(box[0], min(box[0] + span, lines.deepest)), slice(box[2], box[3]))
     tail = lines.smooth[part] - lines.surroundings[part]
     if len(tail) < span // 2 or tail.mean() < 0:
         return False

@@ -57,15 +57,19 @@ def confidence_map(
 
     rows, columns = values.shape
     first, second, weight = _edges(values, alpha, beta, gamma)
-    n = rows * columns
-    graph = sparse.coo_array(
-        (np.concatenate([weight, weight]), (np.concatenate([first, second]), np.concatenate([second, first]))), (n, n)
-    ).tocsr()
-    laplacian = (sparse.diags_array(np.asarray(graph.sum(axis=1)).ravel()) - graph).tocsr()
+    n, inner = rows * columns, (rows - 2) * columns
     order = columns + _nested_dissection(rows - 2, columns)
-    source = -np.asarray(laplacian[order][:, :columns].sum(axis=1)).ravel()
-    system = laplacian[order][:, order].tocsc()
-    factors = splu(system, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    place = np.full(n, -1)
+    place[order] = np.arange(inner)
+    degree = np.bincount(first, weight, n) + np.bincount(second, weight, n)
+    i, j = place[first], place[second]
+    both = (i >= 0) & (j >= 0)
+    from_probe = (first < columns) & (j >= 0)  # edges run downwards: the first end is the upper one
+    source = np.bincount(j[from_probe], weight[from_probe], inner)
+    i, j, w, each = i[both], j[both], -weight[both], np.arange(inner)
+    values_in = np.concatenate([w, w, degree[order]])
+    system = sparse.coo_array((values_in, (np.concatenate([i, j, each]), np.concatenate([j, i, each]))), (inner, inner))
+    factors = splu(system.tocsc(), permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     out = np.zeros(n)
     out[:columns] = 1.0
     out[order] = factors.solve(source)

@@ -17,7 +17,7 @@ from .echo import Lines
 from .focus import Focus
 
 ALPHA, BETA, GAMMA, EPSILON = 2.0, 90.0, 0.05, 1e-5
-LEAF = 64
+LEAF = 16
 """Pixels of the parts into which nested dissection cuts a grid."""
 LARGEST = 60_000
 """Samples of the reduced image on which the map is computed for the ratio behind foci."""
@@ -69,7 +69,10 @@ def confidence_map(
     i, j, w, each = i[both], j[both], -weight[both], np.arange(inner)
     values_in = np.concatenate([w, w, degree[order]])
     system = sparse.coo_array((values_in, (np.concatenate([i, j, each]), np.concatenate([j, i, each]))), (inner, inner))
-    factors = splu(system.tocsc(), permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    factors = splu(
+        system.tocsc(), permc_spec="NATURAL", diag_pivot_thresh=0.0, relax=1, panel_size=8,
+        options={"SymmetricMode": True},
+    )  # fmt: skip
     out = np.zeros(n)
     out[:columns] = 1.0
     out[order] = factors.solve(source)

@@ -1,4 +1,4 @@
-"""calcimap's library: find, measure, name and classify calcifications on CT.
+"""calcimap's library: find, measure, name and classify calcifications on CT and B-mode ultrasound.
 
 Arrays are (slice, row, column); positions are patient LPS in mm; CT is in HU. Stages are functions between frozen
 values: ``find_series -> read_volume -> detect -> measure -> score -> group -> name_patterns -> classify``.
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .anatomy import Anatomy
     from .classification import Classifier, classify, rank_hypotheses
+    from .clip import Clip
     from .columns import BURDEN, EXCLUDED, FINDINGS, GROUPS, HYPOTHESES, Column, conform
     from .components import Components
     from .detection import Detection, detect
+    from .echo_patterns import ECHO_RULES, name_echo_patterns
     from .errors import (
         REASONS,
         CalcimapError,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from .params import DetectionParams
     from .patterns import RULES, VOCABULARY, Rule, name_patterns
     from .reading.anatomy import read_anatomy
+    from .reading.clips import read_clip
     from .reading.codecs import decoders
     from .reading.discover import find_series
     from .reading.masks import read_mask
@@ -51,6 +54,10 @@ if TYPE_CHECKING:
     from .scores import SCORES, Calibration, ScoreDefinition, ScoreParams, Scoring, burden, score, scoring_of
     from .separate import EXCLUSION_REASONS
     from .series import FACTS, Found, Region, Series
+    from .ultrasound.confidence import confidence_map
+    from .ultrasound.detection import ECHO_REASONS, Echoes, find_echoes
+    from .ultrasound.params import UltrasoundParams
+    from .ultrasound.table import describe_left_out, measure_echoes
     from .volume import Volume
 
 # Where each public name lives. Loaded on first use, so that `import imaging` and `calcimap --help` stay quick.
@@ -67,6 +74,13 @@ _HOME = {
     "Components": "components",
     "Detection": "detection", "detect": "detection",
     "find_series": "reading.discover",
+    "Clip": "clip",
+    "ECHO_REASONS": "ultrasound.detection", "Echoes": "ultrasound.detection", "find_echoes": "ultrasound.detection",
+    "ECHO_RULES": "echo_patterns", "name_echo_patterns": "echo_patterns",
+    "UltrasoundParams": "ultrasound.params",
+    "describe_left_out": "ultrasound.table", "measure_echoes": "ultrasound.table",
+    "confidence_map": "ultrasound.confidence",
+    "read_clip": "reading.clips",
     "axis_letters": "geometry",
     "REASONS": "errors", "CalcimapError": "errors", "CodecError": "errors", "GeometryError": "errors",
     "LimitError": "errors", "ReadError": "errors", "RefusedError": "errors", "TruncatedError": "errors",
@@ -93,6 +107,8 @@ _HOME = {
 
 __all__ = [
     "BURDEN",
+    "ECHO_REASONS",
+    "ECHO_RULES",
     "EXCLUDED",
     "EXCLUSION_REASONS",
     "FACTS",
@@ -110,12 +126,14 @@ __all__ = [
     "CalcimapError",
     "Calibration",
     "Classifier",
+    "Clip",
     "CodecError",
     "Column",
     "Components",
     "Context",
     "Detection",
     "DetectionParams",
+    "Echoes",
     "Entity",
     "Feature",
     "Found",
@@ -134,30 +152,37 @@ __all__ = [
     "Series",
     "Training",
     "TruncatedError",
+    "UltrasoundParams",
     "UsageError",
     "ValuesError",
     "Volume",
     "axis_letters",
     "burden",
     "classify",
+    "confidence_map",
     "conform",
     "decoders",
     "describe_excluded",
+    "describe_left_out",
     "detect",
     "dump_model",
     "entities",
     "feature",
     "features_page",
+    "find_echoes",
     "find_series",
     "group",
     "listing",
     "load_entities",
     "load_model",
     "measure",
+    "measure_echoes",
+    "name_echo_patterns",
     "name_patterns",
     "predict",
     "rank_hypotheses",
     "read_anatomy",
+    "read_clip",
     "read_mask",
     "read_volume",
     "rule_classifier",

@@ -9,6 +9,7 @@ import pandas as pd
 from .features import FEATURES
 from .groups import GROUP_COLUMNS, LINK_COLUMNS
 from .scores import BURDEN_COLUMNS, SCORE_COLUMNS
+from .ultrasound.table import ECHO_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,7 @@ _OTHER = (
     Column("mechanism", "string", "", "dystrophic, metastatic, tumoral or idiopathic, of the hypothesis", _KB),
     Column("not_excluded", "string", "", "hypotheses of concern that nothing known rules out", _KB),
     Column("flags", "string", "", "quality flags, joined by ';'", "imaging.flags"),
-    Column("frame", "Int64", "", f"ultrasound: frame; {_LATER}", "ultrasound"),
-    Column("depth_mm", "float64", "mm", f"ultrasound: depth from the probe; {_LATER}", "ultrasound"),
-    Column("echo_width_mm", "float64", "mm", f"ultrasound: lateral width of the echo; {_LATER}", "ultrasound"),
-    Column("shadow_width_mm", "float64", "mm", f"ultrasound: width of the shadow; {_LATER}", "ultrasound"),
-    Column("shadow_auc", "float64", "1", f"ultrasound: rank contrast of the shadow; {_LATER}", "ultrasound"),
-    Column("shadow_class", "string", "", f"ultrasound: absent, weak, present, strong; {_LATER}", "ultrasound"),
-    Column("calibrated", "boolean", "", f"ultrasound: whether lengths are in mm; {_LATER}", "ultrasound"),
+    *(Column(*column) for column in ECHO_COLUMNS),
 )
 
 

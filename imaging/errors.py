@@ -35,6 +35,7 @@ REASONS: dict[str, str] = {
     "no_noise_estimate": "no soft tissue to estimate noise from",
     "too_large": "larger than the memory or the limits allow",
     "too_many_findings": "more findings than a label map or the limits allow",
+    "no_tissue": "an ultrasound image without a region of two-dimensional tissue",
     "unsupported_modality": "a modality that this version does not analyse",
     "geometry_mismatch": "a mask does not lie on the grid of the scan",
     "empty_mask": "a mask holds no voxel",

@@ -49,6 +49,12 @@ class PixelData:
         PixelPaddingValue and PixelPaddingRangeLimit as the header gives them.
     file_size, modified_ns : int
         Of the file when it was found: one that has changed since is not read.
+    samples, planar : int
+        SamplesPerPixel and PlanarConfiguration.
+    photometric : str
+        PhotometricInterpretation, empty where absent.
+    palette : tuple of (first, table) pairs, bytes
+        Red, green and blue lookup table with the stored value of their first entry; empty without a palette.
     """
 
     offset: int
@@ -62,6 +68,10 @@ class PixelData:
     padding: tuple[float, float] | None
     file_size: int
     modified_ns: int
+    samples: int = 1
+    planar: int = 0
+    photometric: str = ""
+    palette: tuple[tuple[int, bytes], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,7 @@ class Series:
 
     Parameters
     ----------
-    kind : "dicom", "nifti" or "nrrd"
+    kind : "dicom", "nifti", "nrrd" or "picture"
         How the files are read.
     modality : str
         DICOM Modality, or "CT" for NIfTI and NRRD.
@@ -202,7 +212,7 @@ class Series:
         Slices of the grid that no file holds and that are interpolated (``on_gap="fill"``).
     """
 
-    kind: Literal["dicom", "nifti", "nrrd"]
+    kind: Literal["dicom", "nifti", "nrrd", "picture"]
     modality: str
     instances: tuple[Instance, ...]
     identity: str

@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from .batch import run
     from .config import Config
     from .hypotheses import rank_study
-    from .results import Failure, ScanResult, StudyResult
+    from .results import ClipResult, Failure, ScanResult, StudyResult
     from .scan import analyze
     from .training import open_model, predict_table, train, write_model
 
 _HOME = {
+    "ClipResult": "results",
     "Config": "config",
     "Failure": "results",
     "ScanResult": "results",
@@ -28,6 +29,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ClipResult",
     "Config",
     "Failure",
     "ScanResult",

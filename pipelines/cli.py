@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Find, measure and classify calcifications on CT. Research use only: never a diagnosis.",
+    help="Find, measure and classify calcifications on CT and ultrasound. Research use only: never a diagnosis.",
 )
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -73,6 +73,12 @@ def run(
         ),
     ] = None,
     context: Context = None,
+    captures: Annotated[
+        bool, typer.Option("--captures", help="take PNG and JPEG in folders for ultrasound screen captures")
+    ] = False,
+    pixel_spacing: Annotated[
+        float, typer.Option("--pixel-spacing", help="mm a pixel of screen captures; without it they stay in pixels")
+    ] = 0.0,
     formats: Annotated[
         str, typer.Option("--formats", help="what to write, of csv,parquet,nifti,pictures,report")
     ] = "csv,parquet,nifti,pictures,report",
@@ -85,7 +91,7 @@ def run(
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error")] = "warning",
     log_file: Annotated[Path | None, typer.Option("--log-file", help="write the log there")] = None,
 ) -> None:
-    """Find every CT series under the inputs, analyse each, write tables, label maps, pictures and a report."""
+    """Find every CT and ultrasound series, analyse each, write tables, label maps, pictures and a report."""
     from imaging import Context as Known
 
     from . import Config
@@ -95,7 +101,7 @@ def run(
     study = run_study(
         inputs,
         out,
-        config=Config.load(config, settings or ()),
+        config=Config.load(config, [*_capture_settings(captures, pixel_spacing), *(settings or ())]),
         jobs=jobs,
         scheduler=scheduler,
         formats=[name.strip() for name in formats.split(",") if name.strip()],
@@ -116,6 +122,9 @@ def run(
 def inspect(
     inputs: Inputs,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    captures: Annotated[
+        bool, typer.Option("--captures", help="take PNG and JPEG in folders for ultrasound screen captures")
+    ] = False,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with configuration keys")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="as reading.on_gap=split; repeatable")
@@ -126,7 +135,7 @@ def inspect(
 
     from . import Config, inspection
 
-    params = Config.load(config, settings or ()).reading
+    params = Config.load(config, [*_capture_settings(captures), *(settings or ())]).reading
     found = [find_series(root, params=params) for root in inputs]
     if as_json:
         print(json.dumps([inspection.as_json(f) for f in found], indent=1))
@@ -331,6 +340,12 @@ def _set_up_logging(level: str, file: Path | None) -> None:
         raise UsageError(f"the log file cannot be written ({error.strerror}); give another path", file) from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
+
+
+def _capture_settings(captures: bool, pixel_spacing: float = 0.0) -> list[str]:
+    """The options for screen captures as settings; those that are not used change nothing."""
+    used = {"reading.captures=true": captures, f"reading.pixel_spacing_mm={pixel_spacing}": pixel_spacing != 0}
+    return [setting for setting, on in used.items() if on]
 
 
 def _progress() -> Callable[[int, int, Outcome | None], None] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imaging import DetectionParams, ReadParams, ScoreParams, UsageError
+from imaging import DetectionParams, ReadParams, ScoreParams, UltrasoundParams, UsageError
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Config:
     detection: DetectionParams = field(default_factory=DetectionParams)
     reading: ReadParams = field(default_factory=ReadParams)
     scores: ScoreParams = field(default_factory=ScoreParams)
+    ultrasound: UltrasoundParams = field(default_factory=UltrasoundParams)
     privacy: Privacy = field(default_factory=Privacy)
 
     @classmethod

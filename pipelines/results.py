@@ -11,12 +11,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imaging import BURDEN, FACTS, HYPOTHESES, CalcimapError, Column, Detection, Volume, burden, conform
+from imaging import (
+    BURDEN,
+    FACTS,
+    HYPOTHESES,
+    CalcimapError,
+    Clip,
+    Column,
+    Detection,
+    Echoes,
+    Volume,
+    burden,
+    conform,
+)
 
 
 @dataclass(frozen=True, eq=False)
-class ScanResult:
-    """One analysed scan.
+class Result:
+    """Tables of one analysed scan, of any modality.
 
     Parameters
     ----------
@@ -26,10 +38,6 @@ class ScanResult:
         With all columns of `imaging.FINDINGS`, `imaging.EXCLUDED` and `imaging.GROUPS`, typed also when empty.
     record : dict
         The scan's row in ``scans``: columns of `SCANS`.
-    detection : Detection
-        Masks, thresholds and the volume itself, for writers.
-    hypotheses : DataFrame
-        Columns of `imaging.HYPOTHESES`: the ranked list of every finding.
     """
 
     scan_id: str
@@ -37,6 +45,20 @@ class ScanResult:
     excluded: pd.DataFrame
     groups: pd.DataFrame
     record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult(Result):
+    """One analysed CT scan.
+
+    Parameters
+    ----------
+    detection : Detection
+        Masks, thresholds and the volume itself, for writers.
+    hypotheses : DataFrame
+        Columns of `imaging.HYPOTHESES`: the ranked list of every finding.
+    """
+
     detection: Detection
     hypotheses: pd.DataFrame = field(default_factory=lambda: conform(pd.DataFrame(), HYPOTHESES))
 
@@ -54,6 +76,34 @@ class ScanResult:
     def burden(self) -> pd.DataFrame:
         """Totals of calcium scores, by organ: columns of `imaging.BURDEN`."""
         return conform(burden(self.findings, conform(pd.DataFrame([dict(self.record)]), SCANS)), BURDEN)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipResult(Result):
+    """One analysed ultrasound image or cine.
+
+    Parameters
+    ----------
+    echoes : Echoes
+        Foci, scan lines and the clip itself, for writers.
+    """
+
+    echoes: Echoes
+
+    @property
+    def hypotheses(self) -> pd.DataFrame:
+        """None: the knowledge base speaks of CT."""
+        return conform(pd.DataFrame(), HYPOTHESES)
+
+    @property
+    def volume(self) -> Clip:
+        """The clip that was analysed."""
+        return self.echoes.clip
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """Label image, (frames, rows, columns): finding_id per pixel, 0 elsewhere."""
+        return self.echoes.labels
 
 
 @dataclass(frozen=True)
@@ -162,6 +212,7 @@ SCANS: dict[str, Column] = {
             ("patient_position", "string", ""), ("patient_age_band", "string", ""), ("derived", "boolean", ""),
             ("transfer_syntax", "string", ""),
         )),
+        Column("image_area", "string", "", "ultrasound: linear, curved or phased, of each region", "calcimap"),
         Column("flags", "string", "", "quality flags of the scan, joined by ';'", "imaging.flags"),
     )
 }  # fmt: skip

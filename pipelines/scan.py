@@ -1,60 +1,74 @@
-"""The whole way of one scan, on one screen."""
+"""The whole way of one scan, on one screen. A modality is one entry of `MODALITIES`."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from imaging import (
-    EXCLUDED,
-    FINDINGS,
-    FLAGS,
-    GROUPS,
-    HYPOTHESES,
     Anatomy,
+    Clip,
     Context,
-    Detection,
-    ScoreParams,
+    ReadParams,
+    RefusedError,
+    Series,
+    UsageError,
     Volume,
     classify,
-    conform,
-    describe_excluded,
     detect,
+    find_echoes,
     group,
     measure,
+    measure_echoes,
+    name_echo_patterns,
     name_patterns,
-    rank_hypotheses,
+    read_anatomy,
+    read_clip,
+    read_volume,
     score,
-    scoring_of,
-    summarize_groups,
 )
 
 from .config import Config
-from .results import ScanResult
+from .packing import pack, pack_echoes
+from .results import ClipResult, ScanResult
+
+Scan = Volume | Clip
+Mask = ArrayLike | Volume | Anatomy | None
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What is given beside the image: masks, context for the hypotheses, and the name of the scan."""
+
+    roi: Mask
+    anatomy: Anatomy | None
+    context: Context | None
+    scan_id: str
 
 
 def analyze(
-    volume: Volume,
+    volume: Scan,
     config: Config | None = None,
     *,
-    roi: ArrayLike | Volume | Anatomy | None = None,
+    roi: Mask = None,
     anatomy: Anatomy | None = None,
     scan_id: str = "",
     context: Context | None = None,
-) -> ScanResult:
+) -> ScanResult | ClipResult:
     """Find, measure, name and classify the calcifications of one scan.
 
     Parameters
     ----------
-    volume : Volume
-        CT in HU.
+    volume : Volume or Clip
+        CT in HU, or ultrasound.
     config : Config, optional
     roi : array_like, Volume or Anatomy, optional
-        Region of interest on the grid of the scan.
+        Region of interest on the grid of a CT scan.
     anatomy : Anatomy, optional
-        Organ masks on the grid of the scan (`imaging.read_anatomy`): they name organ and side, and tell what is bone.
+        Organ masks on the grid of a CT scan (`imaging.read_anatomy`): they name organ and side, and tell what is bone.
     scan_id : str, optional
         Stands in the first column of every table.
     context : Context, optional
@@ -65,77 +79,59 @@ def analyze(
     CalcimapError
         Whatever a stage refuses, with its reason code.
     """
-    config = config or Config()
-    detection = detect(volume, config.detection, roi=roi, anatomy=anatomy)
+    if isinstance(volume, Volume) and volume.modality == "US":
+        volume = Clip.from_volume(volume)
+    modality = MODALITIES[volume.modality]
+    if not modality.masks and (roi is not None or anatomy is not None):
+        raise UsageError("masks are for CT: an ultrasound image has no place in the patient")
+    return modality.way(volume, config or Config(), Beside(roi, anatomy, context, scan_id))
+
+
+def _tomography(volume: Scan, config: Config, beside: Beside) -> ScanResult:
+    assert isinstance(volume, Volume)
+    detection = detect(volume, config.detection, roi=beside.roi, anatomy=beside.anatomy)
     findings = measure(detection)
     findings = score(findings, detection, config.scores)
     findings = group(findings, detection)
     findings = name_patterns(findings)
-    known = Context.from_header(volume.header) | (context or Context())
-    findings = classify(findings.assign(scan_id=scan_id), context=known)
-    return pack(detection, findings, scan_id, config.scores, known)
+    known = Context.from_header(volume.header) | (beside.context or Context())
+    findings = classify(findings.assign(scan_id=beside.scan_id), context=known)
+    return pack(detection, findings, beside.scan_id, config.scores, known)
 
 
-def pack(
-    detection: Detection,
-    findings: pd.DataFrame,
-    scan_id: str = "",
-    scores: ScoreParams | None = None,
-    context: Context | None = None,
-) -> ScanResult:
-    """Findings of a detection with the tables that go with them, every column present and typed."""
-    groups = conform(summarize_groups(findings, detection).assign(scan_id=scan_id), GROUPS)
-    excluded = conform(describe_excluded(detection).assign(scan_id=scan_id), EXCLUDED)
-    findings = conform(findings.assign(scan_id=scan_id), FINDINGS)
-    record = _record(detection, scan_id, findings, excluded, groups) | _scored(detection, scores or ScoreParams())
-    hypotheses = conform(rank_hypotheses(findings, context=context), HYPOTHESES)
-    return ScanResult(scan_id, findings, excluded, groups, record, detection, hypotheses)
+def _ultrasound(clip: Scan, config: Config, beside: Beside) -> ClipResult:
+    assert isinstance(clip, Clip)
+    echoes = find_echoes(clip, config.ultrasound)
+    findings = measure_echoes(echoes)
+    findings = name_echo_patterns(findings)
+    return pack_echoes(echoes, findings, beside.scan_id)
 
 
-def _record(
-    detection: Detection, scan_id: str, findings: pd.DataFrame, excluded: pd.DataFrame, groups: pd.DataFrame
-) -> dict[str, Any]:
-    """The scan's row: geometry, thresholds, totals, and header facts that identify nobody."""
-    volume, used = detection.volume, detection.thresholds
-    slices, rows, columns = volume.shape
-    _, row_mm, column_mm = volume.spacing
-    flags = sorted({*volume.flags, *detection.flags} & FLAGS.keys())
-    record: dict[str, Any] = {
-        "scan_id": scan_id,
-        "status": "analysed",
-        "modality": volume.modality,
-        "n_findings": len(findings),
-        "n_excluded": len(excluded),
-        "n_groups": len(groups),
-        "n_too_small": detection.found.n_too_small,
-        "n_noise": detection.found.n_noise,
-        "total_volume_mm3": float(findings["volume_mm3"].sum()),
-        "n_slices": slices,
-        "n_rows": rows,
-        "n_columns": columns,
-        "slice_spacing_mm": volume.slice_distance,
-        "row_spacing_mm": row_mm,
-        "column_spacing_mm": column_mm,
-        **volume.header,
-        "flags": ";".join(flags),
-    }
-    if used is not None:
-        record |= {
-            "threshold_mode": detection.params.threshold_mode,
-            "threshold_grow_hu": used.grow_hu,
-            "threshold_peak_hu": used.peak_hu,
-            "tissue_mean_hu": used.noise.mean,
-            "noise_sd_hu": used.noise.sd,
-            "enhanced_share": used.noise.enhanced_share,
-        }
-    return record
+@dataclass(frozen=True)
+class Modality:
+    """How a kind of scan is read and analysed, and whether it takes masks."""
+
+    read: Callable[[Series, ReadParams], Scan]
+    way: Callable[[Scan, Config, Beside], ScanResult | ClipResult]
+    masks: bool
 
 
-def _scored(detection: Detection, params: ScoreParams) -> dict[str, Any]:
-    """How the scan is scored, for its row."""
-    scoring = scoring_of(detection, params)
-    return {
-        "score_definition": scoring.text,
-        "score_refused": scoring.refused or None,
-        "mass_factor_mg_per_cm3_per_hu": params.mass_factor_mg_per_cm3_per_hu,
-    }
+MODALITIES = {"CT": Modality(read_volume, _tomography, True), "US": Modality(read_clip, _ultrasound, False)}
+
+
+def read(series: Series, params: ReadParams) -> Scan:
+    """The scan of a series, by its modality; CT's reader refuses what is neither."""
+    return MODALITIES.get(series.modality, MODALITIES["CT"]).read(series, params)
+
+
+def read_masks(paths: Sequence[Path | None], scan: Scan) -> list[Anatomy | None]:
+    """Masks on the grid of a scan.
+
+    Raises
+    ------
+    RefusedError
+        Masks for a modality that takes none.
+    """
+    if isinstance(scan, Clip) and any(paths):
+        raise RefusedError("geometry_mismatch", "masks are for CT: an ultrasound image has no place in the patient")
+    return [read_anatomy(p, scan) if p is not None and isinstance(scan, Volume) else None for p in paths]

@@ -15,11 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from imaging import CalcimapError, Context, Series, read_anatomy, read_volume
+from imaging import CalcimapError, Context, Series
 
 from .config import Config
-from .results import Failure, ScanResult
-from .scan import analyze
+from .results import ClipResult, Failure, ScanResult
+from .scan import analyze, read, read_masks
 from .writers import WRITERS, load
 
 TABLES = ("findings", "excluded", "groups", "hypotheses")
@@ -73,8 +73,8 @@ def perform(task: Task) -> Outcome:
     """Read, analyse and write one series; an error of any kind becomes a row with its reason."""
     clock = _Clock()
     try:
-        volume = clock("read", lambda: read_volume(task.series, task.config.reading))
-        masks = clock("read_masks", lambda: [p and read_anatomy(p, volume) for p in (task.roi, task.anatomy)])
+        volume = clock("read", lambda: read(task.series, task.config.reading))
+        masks = clock("read_masks", lambda: read_masks((task.roi, task.anatomy), volume))
         how = {"roi": masks[0], "anatomy": masks[1], "scan_id": task.scan_id, "context": task.context}
         result = clock("analyse", lambda: analyze(volume, task.config, **how))
         clock("write", lambda: write_scan(result, task))
@@ -107,7 +107,7 @@ def resume(task: Task) -> Outcome | None:
     return Outcome(task.scan_id, kept["record"], kept["seconds"], resumed=True)
 
 
-def write_scan(result: ScanResult, task: Task) -> None:
+def write_scan(result: ScanResult | ClipResult, task: Task) -> None:
     """Write everything of one scan into its folder, a temporary one first: it is there whole or not at all."""
     task.folder.parent.mkdir(parents=True, exist_ok=True)
     draft = task.folder.with_name(f".{task.scan_id}.{os.getpid()}")

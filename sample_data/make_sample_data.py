@@ -1,4 +1,4 @@
-"""Makes the sample scans beside this file: small synthetic CT series whose calcifications are known exactly.
+"""Makes the sample scans beside this file: small CT and ultrasound series whose calcifications are known exactly.
 
 Run ``python sample_data/make_sample_data.py [FOLDER]`` with calcimap installed: every time the same files.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import ultrasound_scans
 from dicom_writer import write_dicom_series
 from pydicom.uid import JPEGLSLossless
 
@@ -140,6 +141,7 @@ def make(folder: Path) -> None:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    ultrasound_scans.make(folder)
 
 
 def truth_rows(series: str, phantom: Phantom) -> list[dict[str, str]]:
@@ -162,9 +164,9 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     folder: Path = parser.parse_args().folder
     make(folder)
-    for scan in SCANS:
-        files = list((folder / scan.name).iterdir())
-        print(f"{scan.name}: {len(files)} files, {sum(f.stat().st_size for f in files) / 1024:.0f} KiB")
+    for name in [*(scan.name for scan in SCANS), *ultrasound_scans.NAMES]:
+        files = list((folder / name).iterdir())
+        print(f"{name}: {len(files)} files, {sum(f.stat().st_size for f in files) / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_the_two_commands_install_into_environments_of_their_own_and_the_main_jo
     assert main(shlex.split(run)[1:]) == 0
     out = workplace / shlex.split(run)[-1]
     assert (out / "findings.csv").stat().st_size > 1000
-    assert len(list(out.glob("scans/*/labels.nii.gz"))) == len(list(out.glob("scans/*/overview.png"))) == 3
+    assert len(list(out.glob("scans/*/labels.nii.gz"))) == len(list(out.glob("scans/*/overview.png"))) == 5
     make, install, tests = marked("test command").split(" && ")
     assert make == "python3 -m venv .venv-test"
     assert "[test]" in install

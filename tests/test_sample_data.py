@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+import ultrasound_scans
 from dicom_writer import write_dicom_series
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
 
@@ -189,3 +190,43 @@ def test_calcifications_lie_deep_in_soft_tissue():
 def test_the_clean_scan_holds_no_calcification(truth):
     assert not [row for row in truth if row["series"] == "ct_clean"]
     assert make_sample_data.SCANS[2].calcifications == ()
+
+
+# -- ultrasound --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ultrasound_scans.NAMES)
+def test_ultrasound_in_the_repository_is_what_the_script_makes(made, name):
+    new, old = (pydicom.dcmread(folder / name / f"{name}.dcm") for folder in (made, SAMPLE_DATA))
+    assert np.abs(new.pixel_array.astype(int) - old.pixel_array).max() <= 1
+    for ds in (new, old):
+        del ds.PixelData
+    assert new == old
+    texts = [(folder / "truth_ultrasound.csv").read_text() for folder in (made, SAMPLE_DATA)]
+    assert texts[0] == texts[1]
+
+
+def test_ultrasound_has_a_calibrated_region_inside_its_frame():
+    for name, frame in ((ultrasound_scans.STILL, ultrasound_scans.still()), (ultrasound_scans.CINE, None)):
+        ds = pydicom.dcmread(SAMPLE_DATA / name / f"{name}.dcm")
+        (region,) = ds.SequenceOfUltrasoundRegions
+        assert region.RegionLocationMaxX1 < ds.Columns
+        assert region.RegionLocationMaxY1 < ds.Rows
+        if frame is not None:
+            assert (10 * region.PhysicalDeltaY, 10 * region.PhysicalDeltaX) == pytest.approx(frame.pixel_mm)
+            assert np.array_equal(ds.pixel_array, frame.image)
+
+
+def test_echoes_and_shadows_stand_where_the_truth_says():
+    with (SAMPLE_DATA / "truth_ultrasound.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    images = {name: pydicom.dcmread(SAMPLE_DATA / name / f"{name}.dcm").pixel_array for name in ultrasound_scans.NAMES}
+    assert {row["series"] for row in rows} == set(images)
+    for row in rows:
+        stack = images[row["series"]]
+        image = (stack[int(row["frame"])] if stack.ndim == 3 else stack).astype(float)
+        y, x = round(float(row["row"])), round(float(row["column"]))
+        if row["kind"] == "calcification":
+            assert image[y - 4 : y + 5, x - 3 : x + 4].max() > np.median(image[image > 0]) + 40, row
+        if row["kind"] == "cyst":
+            assert np.median(image[y - 4 : y + 5, x - 4 : x + 5]) < 30

@@ -28,6 +28,8 @@ class Layout:
         BitsAllocated, BitsStored, HighBit.
     signed : bool
         PixelRepresentation is 1.
+    samples : int
+        Samples of a pixel: 1, or 3 for colour, which only ultrasound has.
     """
 
     rows: int
@@ -36,6 +38,7 @@ class Layout:
     stored: int
     high_bit: int
     signed: bool
+    samples: int = 1
 
     def __post_init__(self) -> None:
         if self.allocated not in (8, 16, 32) or not 1 <= self.stored <= self.allocated:
@@ -48,7 +51,12 @@ class Layout:
     @property
     def frame_bytes(self) -> int:
         """Length of one native frame."""
-        return self.rows * self.columns * self.allocated // 8
+        return self.rows * self.columns * self.samples * self.allocated // 8
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a decoded frame."""
+        return (self.rows, self.columns) if self.samples == 1 else (self.rows, self.columns, self.samples)
 
 
 @dataclass(frozen=True)
@@ -126,12 +134,12 @@ def native(data: bytes, layout: Layout, syntax: Syntax, index: int) -> Frame:
     if len(data) < begin + layout.frame_bytes:
         raise TruncatedError("the file ends before its pixel data do; copy it again from its source")
     kind = np.dtype(f"{'>' if syntax.big_endian else '<'}u{layout.allocated // 8}")
-    flat = np.frombuffer(data, kind, layout.rows * layout.columns, begin)
-    return stored_values(flat.reshape(layout.rows, layout.columns), layout)
+    flat = np.frombuffer(data, kind, layout.rows * layout.columns * layout.samples, begin)
+    return stored_values(flat.reshape(layout.shape), layout)
 
 
-def decode(data: bytes, layout: Layout, syntax: Syntax) -> Frame:
-    """One encapsulated frame as stored values.
+def decode(data: bytes, layout: Layout, syntax: Syntax, **options: Any) -> Frame:
+    """One encapsulated frame as stored values; `options` go to the codec.
 
     Raises
     ------
@@ -143,8 +151,8 @@ def decode(data: bytes, layout: Layout, syntax: Syntax) -> Frame:
     if syntax.codec == "packbits":
         return stored_values(_rle(data, layout), layout)
     precision, is_signed = _check_stream(data, layout)
-    frame = _run(data, syntax)
-    if frame.shape != (layout.rows, layout.columns):
+    frame = _run(data, syntax, **options)
+    if frame.shape != layout.shape:
         raise CodecError("the compressed image has another size than its header says; get the file again")
     if is_signed and not layout.signed:
         # The codestream knows what was compressed; a header that calls negative values unsigned is wrong.
@@ -193,16 +201,16 @@ def _widen(frame: Frame, precision: int, layout: Layout) -> Frame:
     return bits << (layout.high_bit + 1 - layout.stored) if layout.high_bit + 1 > layout.stored else bits
 
 
-def _run(data: bytes, syntax: Syntax) -> Frame:
+def _run(data: bytes, syntax: Syntax, **options: Any) -> Frame:
     failure = "no codec"
     for name in _FALLBACKS.get(syntax.codec, (syntax.codec,)):
         if not _available(name):
             continue
         import imagecodecs
 
-        decoder: Callable[[bytes], Frame] = getattr(imagecodecs, f"{name}_decode")
+        decoder: Callable[..., Frame] = getattr(imagecodecs, f"{name}_decode")
         try:
-            return decoder(data)
+            return decoder(data, **options)
         except MemoryError:
             raise
         except Exception as error:  # every codec has exceptions of its own
@@ -223,14 +231,15 @@ def _rle(data: bytes, layout: Layout) -> Frame:
     """RLE of PS3.5 Annex G: byte planes, most significant first, each PackBits."""
     import imagecodecs
 
-    planes = layout.allocated // 8
+    bytes_each = layout.allocated // 8
+    planes = layout.samples * bytes_each
     if len(data) < 64:
         raise TruncatedError("the RLE data end within their header; copy the file again from its source")
     count, *offsets = struct.unpack_from("<16I", data)
     if count != planes:
         raise CodecError(f"RLE data of {count} segments where {planes} are expected; get the file again")
     size = layout.rows * layout.columns
-    frame = np.zeros(size, f"u{planes}")
+    frame = np.zeros((layout.samples, size), f"u{bytes_each}")
     bounds = [*offsets[:planes], len(data)]
     for plane in range(planes):
         begin, end = bounds[plane : plane + 2]
@@ -244,8 +253,9 @@ def _rle(data: bytes, layout: Layout) -> Frame:
             ) from None
         if len(part) < size:
             raise TruncatedError("the RLE data hold too few pixels; copy the file again from its source")
-        frame |= np.frombuffer(part, "u1", size).astype(frame.dtype) << (8 * (planes - 1 - plane))
-    return frame.reshape(layout.rows, layout.columns)
+        sample, byte = divmod(plane, bytes_each)
+        frame[sample] |= np.frombuffer(part, "u1", size).astype(frame.dtype) << (8 * (bytes_each - 1 - byte))
+    return frame.T.reshape(layout.shape)
 
 
 def _check_stream(data: bytes, layout: Layout) -> tuple[int, bool]:
@@ -254,7 +264,7 @@ def _check_stream(data: bytes, layout: Layout) -> tuple[int, bool]:
     Decoders allocate what the stream asks for and some fill up what is missing with grey: both are settled
     here.
     """
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+    if not data.rstrip(b"\0").endswith((b"\xff\xd9", b"\xff\xd9\xff")):  # some pad to even length with FF
         raise TruncatedError("the compressed image has no end; copy the file again from its source")
     j2k = data.find(b"\xff\x4f\xff\x51", 0, 4096)
     if j2k >= 0 and len(data) >= j2k + 43:
@@ -266,7 +276,7 @@ def _check_stream(data: bytes, layout: Layout) -> tuple[int, bool]:
     else:
         precision, rows, columns, components = _start_of_frame(data)
         is_signed = False
-    if (rows, columns) != (layout.rows, layout.columns) or components != 1:
+    if (rows, columns) != (layout.rows, layout.columns) or components != layout.samples:
         raise CodecError("the compressed image has another size than its header says; get the file again")
     if precision > layout.allocated:
         raise CodecError("the compressed image has more bits than its header says; get the file again")

@@ -12,7 +12,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from ..errors import CalcimapError, LimitError, ReadError, UsageError
 from ..series import Found, Instance, Series
-from . import archives, losses, rasters
+from . import archives, clips, losses, rasters
 from .dicomfile import is_dicom
 from .grouping import first_path, group
 from .guard import typed
@@ -59,7 +59,7 @@ def find_series(
     root = Path(path)
     if not root.exists():
         raise UsageError(f"no such file or folder: {root}", root)
-    search = _Search(DEFAULTS if params is None else params)
+    search = _Search(DEFAULTS if params is None else params, root)
     skipped = {os.path.realpath(folder) for folder in exclude}
     for count, (file, reason) in enumerate(_walk(root, skipped)):
         if count >= search.params.max_files:
@@ -75,8 +75,8 @@ def find_series(
 class _Search:
     """What was found so far."""
 
-    def __init__(self, params: ReadParams) -> None:
-        self.params = params
+    def __init__(self, params: ReadParams, root: Path) -> None:
+        self.params, self.root = params, root
         self.headers: list[Header] = []
         self.others: list[Series] = []
         self.lost: list[Lost] = []
@@ -108,6 +108,8 @@ class _Search:
         """What one file is: a DICOM header, a series of its own, or the reason why it is neither."""
         with open_source(file) as source:
             found = _look_at(source, Place(file), self.params)
+        if found == "picture" and (self.params.captures or file == self.root):
+            return clips.picture_series(file, "file:" + _digest((file,)))
         return raster_series(file, self.params) if found == "" else found
 
     def _archive(self, file: Path) -> list[Header | Lost]:

@@ -26,7 +26,7 @@ PIXEL_DATA = 0x7FE00010
 FIRST_PIXEL_TAG = 0x7FE00008
 """Float, double and integer pixel data; the header ends where one of them begins."""
 CHUNK = 1 << 14
-LONGEST_VALUE = 1 << 16
+LONGEST_VALUE = 1 << 17
 """Bytes; a longer value of an element that we want is none of ours: it is passed over."""
 MOST_ELEMENTS = 1_000_000
 """Elements of one header, nested ones included; two seconds of work."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from ..errors import CalcimapError, GeometryError, ReadError, RefusedError, TruncatedError, ValuesError
 from ..series import Instance, Series
-from . import grids, pixels, splitting
+from . import clips, grids, pixels, splitting
 from .headers import Header
+from .kinds import ENHANCED_US
 from .params import DEFAULTS, ReadParams
 from .splitting import Record
 
@@ -85,8 +86,7 @@ def group(headers: Iterable[Header], params: ReadParams = DEFAULTS) -> tuple[lis
         if key[-1]:
             aside.append(_plain(members, name, set_aside=key[-1]))
         elif members[0].modality == "US":
-            message = "ultrasound is not analysed by this version; the files are left as they are"
-            ours.append(_plain(members, name, problem=RefusedError("unsupported_modality", message)))
+            ours += _clips(members, name)
         else:
             ours += _assemble([(h, i) for h in members for i in h.images], name, params)
     return sorted(ours, key=first_path), sorted(aside, key=first_path)
@@ -223,6 +223,23 @@ def _content(records: Sequence[Record]) -> str:
     names = sorted({i.instance.sop_instance_uid or h.content for h, i in records})
     digest.update("|".join(names).encode())
     return f"content {digest.hexdigest()}"
+
+
+def _clips(members: list[Header], name: _Name) -> list[Series]:
+    """Ultrasound images: each file is a view of its own, with its own regions and size, so each is a series."""
+    made = []
+    for header in members:
+        instance = header.images[0].instance
+        problem: CalcimapError | None = clips.obstacle(instance)
+        if header.sop_class == ENHANCED_US:
+            text = "ultrasound volumes are not analysed by this version; supply B-mode images"
+            problem = RefusedError("unsupported_modality", text, instance.place)
+        own = name
+        if len(members) > 1:
+            unique = instance.sop_instance_uid or header.content or str(instance.place)
+            own = _Name("|".join(filter(None, (name.extra, unique))), (*name.split_by, "file"))
+        made.append(_plain([header], own, problem=problem))
+    return made
 
 
 def _plain(members: list[Header], name: _Name, set_aside: str = "", problem: CalcimapError | None = None) -> Series:

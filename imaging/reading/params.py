@@ -31,6 +31,10 @@ class ReadParams:
     assume_hu: bool = False
     """Where rescale slope and intercept are absent, take stored values as HU whatever their histogram; flagged
     hu_assumed."""
+    captures: bool = False
+    """Take PNG and JPEG files in folders for ultrasound screen captures; those named as input always are."""
+    pixel_spacing_mm: float = 0.0
+    """mm; height and width of a pixel of screen captures, which say nothing of it; 0 leaves them in pixels."""
     max_volume_gb: float = 8.0
     """GB (10^9 bytes); a series whose decoded volume is larger is refused."""
     max_file_gb: float = 4.0
@@ -53,6 +57,8 @@ class ReadParams:
             value = getattr(self, field.name)
             if field.name.startswith("max_") and not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{field.name} must be a positive number, got {value!r}")
+        if not (math.isfinite(self.pixel_spacing_mm) and 0 <= self.pixel_spacing_mm <= 10):
+            raise UsageError(f"pixel_spacing_mm must be from 0 to 10, got {self.pixel_spacing_mm!r}")
         if not 1 <= self.max_depth <= 256:
             raise UsageError(f"max_depth must be from 1 to 256, got {self.max_depth!r}")
         if not 0 <= self.threads <= 256:

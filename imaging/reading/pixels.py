@@ -6,11 +6,17 @@ from pathlib import Path
 
 from ..errors import CalcimapError, CodecError, ReadError, TruncatedError
 from ..series import Instance, PixelData
-from . import codecs
+from . import codecs, palettes
 from .dicomfile import DicomFile
 from .elements import PIXEL_DATA, UNDEFINED, Elements, tags
 
-TAGS = tags("BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit")
+TAGS = (
+    tags(
+        "BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit "
+        "SamplesPerPixel PlanarConfiguration PhotometricInterpretation"
+    )
+    | palettes.TAGS
+)
 EXCESS_BYTES = 4096
 """Trailing bytes after native pixels that are taken for padding; more means that rows or columns are wrong."""
 
@@ -32,6 +38,10 @@ def locate(file: DicomFile, file_size: int, modified_ns: int) -> PixelData | Non
         padding=_padding(elements),
         file_size=file_size,
         modified_ns=modified_ns,
+        samples=elements.integer("SamplesPerPixel") or 1,
+        planar=elements.integer("PlanarConfiguration") or 0,
+        photometric=elements.text("PhotometricInterpretation").upper(),
+        palette=palettes.tables(elements),
     )
 
 

@@ -57,6 +57,8 @@ def read_volume(series: Series, params: ReadParams | None = None) -> Volume:
         raise UsageError(f"the series was set aside ({series.set_aside}); it is no image series of ours")
     if series.problem is not None:
         raise copy.copy(series.problem)  # its own traceback, however often it is raised
+    if series.modality == "US":
+        raise UsageError("ultrasound is read frame by frame: use read_clip", series.instances[0].place)
     if series.modality != "CT":
         raise RefusedError("unsupported_modality", f"modality {series.modality} is not analysed by this version")
     with typed(series.instances[0].place):

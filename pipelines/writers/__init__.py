@@ -13,9 +13,9 @@ from typing import Any
 
 from imaging import UsageError
 
-from ..results import ScanResult, StudyResult
+from ..results import ClipResult, ScanResult, StudyResult
 
-ScanWriter = Callable[[ScanResult, Path], None]
+ScanWriter = Callable[[ScanResult | ClipResult, Path], None]
 RunWriter = Callable[[StudyResult], None]
 
 
@@ -33,7 +33,10 @@ WRITERS: dict[str, Writer] = {
     "parquet": Writer(
         run="tables:write_parquet", writes="findings, scans, excluded, groups, burden and hypotheses as .parquet"
     ),
-    "nifti": Writer(scan="nifti:write_labels", writes="scans/<scan_id>/labels.nii.gz"),
+    "nifti": Writer(
+        scan="nifti:write_labels",
+        writes="scans/<scan_id>/labels.nii.gz (.png: not calibrated)",
+    ),
     "pictures": Writer(scan="pictures:write_overview", writes="scans/<scan_id>/overview.png"),
     "report": Writer(run="report:write_report", writes="report.html"),
 }

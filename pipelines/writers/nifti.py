@@ -10,14 +10,15 @@ import numpy as np
 
 from imaging import Volume
 
-from ..results import ScanResult
+from ..results import ClipResult, ScanResult
+from .echo_labels import write_echo_labels
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 QFORM_CODE, SROW = 252, 280
 """Byte offsets in the NIfTI-1 header: qform_code and sform_code (two int16), srow_x/y/z (twelve float32)."""
 
 
-def write_labels(result: ScanResult, folder: Path) -> None:
+def write_labels(result: ScanResult | ClipResult, folder: Path) -> None:
     """``labels.nii.gz``: finding_id per voxel, 0 elsewhere; findings only, never excluded candidates.
 
     SimpleITK converts LPS to NIfTI's RAS. Its images have axes at right angles; where ours have not (gantry tilt), the
@@ -25,6 +26,9 @@ def write_labels(result: ScanResult, folder: Path) -> None:
     """
     import SimpleITK as sitk
 
+    if isinstance(result, ClipResult):
+        write_echo_labels(result.echoes, folder)
+        return
     volume, labels = result.volume, result.labels
     square = np.linalg.svd(volume.direction)
     image = sitk.GetImageFromArray(labels.astype(np.uint16 if labels.max(initial=0) < 65536 else np.int32))

@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 
 from imaging import NOTICE
 
-from ..results import ScanResult
+from ..results import ClipResult, ScanResult
 from .crops import Crop, middle_crops, plan_crops
 from .drawing import (
     CROP_WINDOW,
@@ -31,6 +31,7 @@ from .drawing import (
     draw_projection,
     projection_bounds,
 )
+from .echo_pictures import draw_echoes
 from .views import body_box, is_tilted, slice_position, view_along
 
 WIDTH, MARGIN, GAP, CAPTION = 1800, 24, 16, 26
@@ -50,7 +51,7 @@ BACKGROUND, INK, FAINT = "#141414", "#f2f2f2", "#b8b8b8"
 Boxed = tuple[slice, slice, slice]
 
 
-def write_overview(result: ScanResult, folder: Path) -> None:
+def write_overview(result: ScanResult | ClipResult, folder: Path) -> None:
     """``overview.png``: projections and crops with findings outlined along the edges of their voxels and numbered.
 
     Parameters
@@ -61,7 +62,8 @@ def write_overview(result: ScanResult, folder: Path) -> None:
     """
     from PIL import Image
 
-    picture = Image.fromarray(draw_overview(result))
+    pixels = draw_echoes(result) if isinstance(result, ClipResult) else draw_overview(result)
+    picture = Image.fromarray(pixels)
     picture.save(folder / "overview.png", format="PNG", compress_level=6)
 
 

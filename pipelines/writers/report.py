@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imaging import EXCLUSION_REASONS, FINDINGS, FLAGS, NOTICE, REASONS
+from imaging import ECHO_REASONS, EXCLUSION_REASONS, FINDINGS, FLAGS, NOTICE, REASONS
 
 from ..results import SCANS, StudyResult
 
@@ -111,7 +111,7 @@ def _contents(study: StudyResult) -> dict[str, Any]:
         "units": {name: _unit(column.unit) for name, column in (FINDINGS | SCANS).items()},
         "definitions": {name: column.definition for name, column in (FINDINGS | SCANS).items()},
         "reasons": REASONS,
-        "exclusions": EXCLUSION_REASONS,
+        "exclusions": EXCLUSION_REASONS | ECHO_REASONS,
         "flags": [(flag, FLAGS.get(flag, "")) for flag in flags],
         "meanings": FLAGS,
     }

@@ -1,4 +1,4 @@
-"""Mutated files through find_series and read_volume, in processes with an address-space limit.
+"""Mutated files through find_series, read_volume and read_clip, in processes with an address-space limit.
 
     python -m tests.fuzz.run [--count 10000] [--first 0] [--jobs 2]
 
@@ -56,7 +56,7 @@ def examine(path: Path) -> str:
 
 def examine_all(path: Path) -> list[str]:
     """How a file or folder ends: ``read``, ``refused: ...``, or ``ignored: ...`` for each series and file."""
-    from imaging import CalcimapError, find_series, read_volume
+    from imaging import CalcimapError, find_series, read_clip, read_volume
 
     try:
         found = find_series(path)
@@ -65,7 +65,12 @@ def examine_all(path: Path) -> list[str]:
     words = [f"ignored: {reason}" for reason in found.ignored.values()]
     for series in found.series:
         try:
-            volume = read_volume(series)
+            if series.modality == "US":
+                volume = read_clip(series)
+                for _ in volume.frames:
+                    pass
+            else:
+                volume = read_volume(series)
             words.append(f"read{': ' if volume.flags else ''}{', '.join(volume.flags)}")
         except CalcimapError as error:
             words.append(f"refused: {error.reason}")

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from imaging import CalcimapError, Volume, find_series, read_volume
+from imaging import CalcimapError, Volume, find_echoes, find_series, read_clip, read_volume
 from imaging.series import Found, Series
 
 from .corpus import Expected, Truth, volume_above
@@ -178,16 +178,26 @@ def best(images: Iterable[Image], truths: Sequence[Truth], tolerance: float = 0.
 
 
 def judge_ultrasound(root: Path, expected: Ultrasound) -> Verdict:
-    """What calcimap makes of an ultrasound case."""
+    """What calcimap makes of an ultrasound case: every file a clip that can be decoded and measured, or refused."""
     found = find_series(root)
     if unaccounted(found, root):
         return Verdict("SILENTLY WRONG", "a file is neither used nor ignored")
+    refused = []
     for series in found.series:
-        result = read(series)
-        if isinstance(result, Volume):
-            return Verdict("SILENTLY WRONG", "read as a volume")
-        if result.reason != "unsupported_modality" or series.modality != "US":
-            return Verdict("OTHER REFUSAL", f"{result.reason}: {result.message}")
+        if series.modality != "US":
+            return Verdict("OTHER REFUSAL", f"modality {series.modality}")
+        try:
+            clip = read_clip(series)
+            echoes = find_echoes(clip)
+        except CalcimapError as error:
+            refused.append(error.reason)
+            continue
+        calibrated = [r for r in series.regions if r.calibrated]
+        steps = {(r.delta_y_mm, r.delta_x_mm) for r in calibrated} if calibrated else {(1.0, 1.0)}
+        if any(beam.step not in steps or beam.calibrated != bool(calibrated) for beam in echoes.beams):
+            return Verdict("SILENTLY WRONG", "measured with another size of pixel than the header gives")
+    if tuple(refused) != expected.refused:
+        return Verdict("OTHER REFUSAL", f"refused: {refused} instead of {expected.refused}")
     if len(found.series) != expected.series or Counter(found.ignored.values()) != Counter(dict(expected.left)):
         return Verdict("OTHER REFUSAL", f"{len(found.series)} series; left out: {found.ignored}")
     regions = [
@@ -202,7 +212,8 @@ def judge_ultrasound(root: Path, expected: Ultrasound) -> Verdict:
         return Verdict("SILENTLY WRONG", f"flags {flags} instead of {expected.flags}")
     measurable = sum(r.delta_mm is not None for r in regions)
     words = [f"{len(regions)} region(s), {measurable} in mm"] if expected.series else []
-    return Verdict("refused", ", ".join([*words, *sorted(flags), *(reason for reason, _ in expected.left)]))
+    words += [*refused, *sorted(flags), *(reason for reason, _ in expected.left)]
+    return Verdict("refused" if refused else "read", ", ".join(words))
 
 
 def same_regions(regions: Sequence[Kept], expected: Sequence[Kept]) -> bool:

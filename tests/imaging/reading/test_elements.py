@@ -60,6 +60,10 @@ def differences(path) -> list[str]:
             elif value is None:
                 if isinstance(found.elements.values.get(tag), elements.Value) and found.elements.texts(keyword):
                     wrong.append(keyword)
+            elif isinstance(value, bytes):
+                entry = found.elements.values.get(tag)
+                if isinstance(entry, elements.Value) and entry.data != value:
+                    wrong.append(keyword)
             elif keyword not in UNSIGNED and not same(texts(value), found.elements.texts(keyword)):
                 wrong.append(keyword)
     return wrong

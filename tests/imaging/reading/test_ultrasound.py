@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from imaging import Region
-from imaging.errors import RefusedError
+from imaging.errors import UsageError
+from imaging.reading.clips import read_clip
 from imaging.reading.discover import find_series
 from imaging.reading.read import read_volume
 from pipelines.cli import main
@@ -58,9 +59,10 @@ def test_a_calibrated_region(tmp_path) -> None:
         Region(1, 1, 2, 4, 5, 59, 44, 3, 3, pytest.approx(0.2), pytest.approx(0.3), False, (28, -3)),
     )
     assert series.regions[0].calibrated
-    assert series.problem.reason == "unsupported_modality"
+    assert series.problem is None
     assert series.n_slices == 1
-    with pytest.raises(RefusedError):
+    assert read_clip(series).shape == (1, ROWS, COLUMNS)
+    with pytest.raises(UsageError, match="read_clip"):
         read_volume(series)
 
 
@@ -120,11 +122,11 @@ def test_inside_the_frame_or_not_at_all(tmp_path, options, box, flags) -> None:
 def test_several_regions_and_images(tmp_path) -> None:
     write(tmp_path / "a", region(), region(0, 0, 63, 3, kind=(5, 13), units=(0, 0)), instance="a")
     write(tmp_path / "b", region(delta=(0.04, 0.04)), instance="b")
-    series = found(tmp_path)
-    assert len(series.instances) == 2
-    assert [r.calibrated for r in series.instances[0].regions] == [True, False]
-    assert len(series.regions) == 3
-    assert [r.delta_x_mm for r in series.regions] == [pytest.approx(0.2), None, pytest.approx(0.4)]
+    one, two = find_series(tmp_path).series  # each image is a view of its own
+    assert (one.split_by, two.split_by) == (("file",), ("file",))
+    assert one.identity != two.identity
+    assert [r.calibrated for r in one.regions] == [True, False]
+    assert [r.delta_x_mm for r in two.regions] == [pytest.approx(0.4)]
 
 
 def test_a_thousand_regions(tmp_path) -> None:

@@ -1,0 +1,134 @@
+"""The picture of an ultrasound scan: key frames with the echo, its shadow band and some scan lines, and crops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from imaging import NOTICE, Echoes
+
+from ..results import ClipResult
+from .drawing import EXCLUDED_COLOUR, FINDING_COLOUR, FONT
+from .echo_labels import frame_labels
+from .views import outlines
+
+WIDTH, MARGIN, DPI = 1800, 24, 100
+MOST_FRAMES = 4
+BACKGROUND, INK, FAINT, LINE_COLOUR = "#141414", "#f2f2f2", "#b8b8b8", "#4f6b7a"
+CLASS_COLOUR = {"strong": "#D55E00", "present": "#E69F00", "weak": "#F0E442", "absent": "#009E73"}
+"""Okabe-Ito colours, from the clearest shadow to none."""
+SCAN_LINES = 12
+SHADOW_MM = 25.0
+
+
+def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
+    """The overview of an ultrasound scan as pixels, (height, width, RGB): the key frames with most findings."""
+    echoes = result.echoes
+    frames = _frames(echoes)
+    columns = min(2, len(frames)) if len(frames) > 1 else 1
+    side = (WIDTH - 2 * MARGIN - (columns - 1) * 16) / columns
+    side = min(side, 1300.0)
+    height = side * echoes.clip.rows / echoes.clip.columns
+    lines = _header(result, echoes)
+    top = MARGIN + 40 + 21 * len(lines)
+    rows = -(-len(frames) // columns)
+    total = round(top + rows * (height + 46) + MARGIN)
+    figure = Figure(figsize=(WIDTH / DPI, total / DPI), dpi=DPI, facecolor=BACKGROUND)
+    canvas = FigureCanvasAgg(figure)
+
+    def write(x: float, y: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
+        figure.text(x / WIDTH, 1 - y / total, text, size=size, color=colour, weight=weight, family=FONT, va="top")
+
+    write(MARGIN, MARGIN - 6, f"Scan {result.scan_id}".rstrip(), 14, INK, "bold")
+    for k, line in enumerate(lines):
+        write(MARGIN, MARGIN + 24 + 21 * k, line, 10.5, FAINT if k == len(lines) - 1 else INK)
+    x = WIDTH - MARGIN - 560
+    for name, colour in CLASS_COLOUR.items():
+        write(x, MARGIN - 4, f"\N{BLACK SQUARE} shadow {name}", 10.5, colour)
+        x += 140
+    for k, frame in enumerate(frames):
+        row, column = divmod(k, columns)
+        left, y = MARGIN + column * (side + 16), top + row * (height + 46) + 26
+        axes = figure.add_axes((left / WIDTH, 1 - (y + height) / total, side / WIDTH, height / total))
+        _draw(axes, echoes, frame, result.findings["shadow_class"].tolist())
+        axes.set_title(f"frame {frame}", loc="left", fontsize=9.5, color=FAINT, family=FONT, pad=5)
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
+
+
+def _frames(echoes: Echoes) -> list[int]:
+    """Key frames, those of most findings first; the middle frame of a clip without findings."""
+    keys = [track.frames[track.key] for track in echoes.found]
+    if not keys:
+        return [len(echoes.clip) // 2]
+    counts = np.bincount(keys)
+    order = np.argsort(-counts, kind="stable")
+    return sorted(int(k) for k in order[:MOST_FRAMES] if counts[k])
+
+
+def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
+    """One frame with everything drawn over it."""
+    image = echoes.clip.frames.frame(frame)
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="antialiased", aspect="auto")
+    axes.set_xlim(-0.5, echoes.clip.columns - 0.5)
+    axes.set_ylim(echoes.clip.rows - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for beam in echoes.beams:
+        n, m = beam.shape
+        for line in np.linspace(0, m - 1, SCAN_LINES):
+            row, column = beam.pixel(np.array([0.0, n - 1.0]), np.array([line, line]))
+            axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
+        for end in (0.0, n - 1.0):
+            row, column = beam.pixel(np.full(60, end), np.linspace(0, m - 1.0, 60))
+            axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
+    for track in echoes.excluded:
+        if frame in track.frames:
+            focus = track.foci[track.frames.index(frame)]
+            axes.plot(focus.column, focus.row, "x", color=EXCLUDED_COLOUR, markersize=4, markeredgewidth=0.8)
+    labels = frame_labels(echoes, frame)
+    for k, track in enumerate(echoes.found):
+        if frame not in track.frames:
+            continue
+        focus = track.foci[track.frames.index(frame)]
+        colour = CLASS_COLOUR.get(classes[k], FINDING_COLOUR) if isinstance(classes[k], str) else FAINT
+        for line in outlines((labels == k + 1).astype(np.int32), (1.0, 1.0)):
+            axes.plot(line[:, 0] - 0.5, line[:, 1] - 0.5, color=colour, linewidth=1.3)
+        beam = echoes.beams[focus.beam]
+        last = min(focus.box[1] + SHADOW_MM * beam.unit / beam.depth_step, len(beam.depth) - 1)
+        if focus.shadow.name not in (None, "absent"):
+            for side in (focus.box[2], focus.box[3] - 1):
+                depth = np.linspace(focus.box[1], last, 40)
+                row, column = beam.pixel(depth, np.full(40, float(side)))
+                axes.plot(column, row, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
+        row, column = beam.pixel(np.array([float(focus.box[0])]), np.array([float(focus.box[3])]))
+        axes.annotate(
+            str(k + 1), (column[0], row[0]), (5, 5), textcoords="offset points", color="white", fontsize=9,
+            family=FONT, weight="bold",
+        )  # fmt: skip
+
+
+def _header(result: ClipResult, echoes: Echoes) -> list[str]:
+    n = len(result.findings)
+    counts = result.findings["shadow_class"].value_counts()
+    shadows = ", ".join(f"{counts[name]} {name}" for name in CLASS_COLOUR if name in counts)
+    found = f"{n} echogenic {'focus' if n == 1 else 'foci'}" + (f" (shadow: {shadows})" if shadows else "")
+    left = result.excluded["reason"].value_counts()
+    out = ", ".join(f"{name} {count}" for name, count in left.items()).replace("_", " ")
+    frames, rows, columns = echoes.clip.shape
+    size = f"{frames} frame{'s' if frames > 1 else ''} of {rows} \N{MULTIPLICATION SIGN} {columns} pixels"
+    steps = {beam.step for beam in echoes.beams if beam.calibrated}
+    mm = ", ".join(f"{dy:.3f} \N{MULTIPLICATION SIGN} {dx:.3f} mm" for dy, dx in sorted(steps))
+    area = ", ".join(beam.sector.kind for beam in echoes.beams) or "no image area"
+    how = f"{size} \N{MIDDLE DOT} {'pixel ' + mm if mm else 'not calibrated: lengths in pixels'} \N{MIDDLE DOT} {area}"
+    flags = str(result.record.get("flags", "")).replace("_", " ").replace(";", ", ")
+    return [
+        f"{found} \N{MIDDLE DOT} excluded: {out or 'none'} \N{MIDDLE DOT} no shadow is not no calcium",
+        how + (f" \N{MIDDLE DOT} flags: {flags}" if flags else ""),
+        NOTICE,
+    ]

@@ -73,7 +73,9 @@ def _frames(echoes: Echoes) -> list[int]:
 
 def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
     """One frame with everything drawn over it."""
-    image = echoes.clip.frames.frame(frame)
+    # Names and dates are burned in beside the image: what no scan line reaches is not shown.
+    image = echoes.clip.frames.frame(frame).copy()
+    image[~_image_area(echoes)] = 0
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="antialiased", aspect="auto")
     axes.set_xlim(-0.5, echoes.clip.columns - 0.5)
     axes.set_ylim(echoes.clip.rows - 0.5, -0.5)
@@ -111,6 +113,20 @@ def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
             str(k + 1), (column[0], row[0]), (5, 5), textcoords="offset points", color="white", fontsize=9,
             family=FONT, weight="bold",
         )  # fmt: skip
+
+
+def _image_area(echoes: Echoes) -> npt.NDArray[np.bool_]:
+    """Pixels of the frame that scan lines cover, (rows, columns)."""
+    from skimage.draw import polygon
+
+    area = np.zeros((echoes.clip.rows, echoes.clip.columns), bool)
+    for beam in echoes.beams:
+        n, m = (size - 1.0 for size in beam.shape)
+        far, along, lines = np.full(200, n), np.linspace(0, n, 200), np.linspace(0, m, 200)
+        depth = np.concatenate([np.zeros(200), along, far, along[::-1]])
+        line = np.concatenate([lines, np.full(200, m), lines[::-1], np.zeros(200)])
+        area[polygon(*beam.pixel(depth, line), shape=area.shape)] = True
+    return area
 
 
 def _header(result: ClipResult, echoes: Echoes) -> list[str]:

@@ -133,6 +133,24 @@ def test_ct_and_ultrasound_in_one_folder(tmp_path):
     assert study.counts["analysed"] == 2
 
 
+@pytest.mark.parametrize("colour", [False, True])
+def test_pictures_hide_what_is_burned_in_beside_the_image(tmp_path, colour):
+    """A name in the margin: the picture is the same as without it, pixel by pixel."""
+    made = frame()
+    named = made.image.copy()
+    assert made.box[1] >= 12
+    named[2:10, 10:60:2] = 255
+    pictures = []
+    for k, image in enumerate((made.image, named)):
+        image = np.repeat(image[..., None], 3, axis=2) if colour else image
+        write_ultrasound(image[None], tmp_path / str(k) / "us.dcm", pixel_mm=made.pixel_mm, box=made.box)
+        study = pipelines.run(tmp_path / str(k), tmp_path / f"out{k}", formats=("pictures",))
+        (file,) = study.out.rglob("overview.png")
+        pictures.append(np.asarray(Image.open(file))[120:])  # below the line with the name of the scan
+    assert pictures[0].max() > 200
+    assert np.array_equal(*pictures)
+
+
 def test_masks_are_for_ct(tmp_path):
     made = frame()
     write_ultrasound(made.image[None], tmp_path / "in" / "us.dcm", pixel_mm=made.pixel_mm, box=made.box)

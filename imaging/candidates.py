@@ -23,7 +23,7 @@ BONE_LEVEL_HU = 180
 EVEN_SD, BRIGHT_SD, BRIGHT_SHARE, LEAST_NOISE_HU = 1.8, 4.0, 0.15, 10.0
 """A structure is homogeneous if its spread is at most 1.8 times the noise (taken as at least 10 HU) and at most 15 %
 of it lies more than 4 SD above its median."""
-LUMEN_LEVEL_HU, LUMEN_SD = 150, 3.0
+LUMEN_LEVEL_HU, LUMEN_SD = 150, 2.0
 """Level from which lumens are looked for in an enhanced scan, and noise SD above a lumen at which plaque begins."""
 SAMPLED = 20_000
 """Voxels of a structure that its spread is taken from; more are strided over."""

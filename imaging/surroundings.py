@@ -17,6 +17,8 @@ from .volume import Volume
 
 NEAR_MM = 3.0
 """HU fall is looked for within this distance."""
+ROUNDING = 1e-5
+"""Spacings are known to rounding: a voxel exactly at a limit must not depend on how the grid is turned."""
 SHELL_MM = (3.0, 8.0)
 """The background lies between these distances from the component."""
 BACKGROUND_HU = (-150.0, 300.0)
@@ -59,7 +61,7 @@ def look_around(volume: Volume, components: Components, ceiling: float) -> Surro
         HU above which a voxel belongs to some candidate and is no background.
     """
     out = np.full((4, len(components)), np.nan)
-    margin = np.array([int(SHELL_MM[1] / step) for step in volume.spacing])
+    margin = np.array([int(SHELL_MM[1] / step * (1 + ROUNDING)) for step in volume.spacing])
     inner = 0.6 * min(volume.spacing[1:])
     p95 = components.quantile(components.values(volume.array), 0.95)
     for k, box in enumerate(components.box):
@@ -67,12 +69,13 @@ def look_around(volume: Volume, components: Components, ceiling: float) -> Surro
         after = np.minimum(margin, volume.shape - box[:, 1])
         crop = tuple(slice(a, b) for a, b in zip(box[:, 0] - before, box[:, 1] + after, strict=True))
         square = squared_distance(components.crop(k), before, after, volume.spacing)
-        here = (square > 0) & (square <= SHELL_MM[1] ** 2)
+        here = (square > 0) & (square <= SHELL_MM[1] ** 2 * (1 + ROUNDING))
         if volume.valid is not None:
             here &= volume.valid[crop]
         values, square = volume.array[crop][here], square[here]
-        near = values[(square >= inner**2) & (square <= NEAR_MM**2)]
-        tissue = (square >= SHELL_MM[0] ** 2) & (values > BACKGROUND_HU[0]) & (values < min(BACKGROUND_HU[1], ceiling))
+        near = values[(square >= inner**2) & (square <= NEAR_MM**2 * (1 + ROUNDING))]
+        tissue = (values > BACKGROUND_HU[0]) & (values < min(BACKGROUND_HU[1], ceiling))
+        tissue &= square >= SHELL_MM[0] ** 2 * (1 - ROUNDING)
         shell = values[tissue]
         if len(shell) < FEWEST_VOXELS or len(near) == 0:
             continue

@@ -28,6 +28,8 @@ FEWEST_FOR_FORM = 4
 HOLLOW_MM, LINE_MM, BODY_MM, THICK_MM = 5.0, 4.0, 6.0, 2.0
 """Rays are cast from this equivalent diameter, skeletons and lobes made from these longest diameters, at spacings up to
 the last."""
+REENTERED = 0.1
+"""Share of grid lines that enter a body again, below which rays through it meet one layer."""
 COMPACT, STRETCHED = 0.90, 0.75
 """Solidity up to which a body may have layers or lobes, and a skeleton that tells more than its axes do."""
 SHELL, CLOSED, LAYERED = 0.22, 0.45, 0.80
@@ -212,9 +214,10 @@ class Foci:
 
     @cached_property
     def rays(self) -> Rays:
-        """Layers and HU along rays from the fitted centre; NaN for dots and compact bodies, which have none."""
+        """Layers and HU along rays from the fitted centre; NaN for dots and bodies without gaps, which have none."""
         diameter = np.cbrt(6 * self.shape.n_voxels * self.voxel_mm3 / np.pi)
         hollow = (diameter >= HOLLOW_MM) & (self.surfaces[0] <= COMPACT * self.hulls[0])
+        hollow[hollow] = self.packed.reentered()[hollow] >= REENTERED
         return cast_rays(self.packed, self.volume, self.sphere.centre, hollow)
 
     @cached_property

@@ -62,6 +62,21 @@ class Packed:
         sides = [~self.mask[self.place + sign * step[:, axis]] for axis in range(3) for sign in (-1, 1)]
         return np.stack(sides, axis=1) if len(self.place) else np.zeros((0, 6), bool)
 
+    def reentered(self) -> NDArray[np.float64]:
+        """Of the grid lines that meet a component, the share of its further entries, largest of three axes, (n,).
+
+        0 for a body without gaps along lines of the grid; half and more for a shell or one body inside another.
+        """
+        coordinates, owner = self.components.coordinates, self.components.component
+        sides, step, n = self.open_sides(), self.strides[owner], len(self.components)
+        gaps = np.zeros((3, n))
+        for axis in range(3):
+            entries = np.bincount(owner[sides[:, 2 * axis]], minlength=n)
+            met = np.zeros(self.base[-1], bool)  # each line at its place in the margin
+            met[self.place - (coordinates[:, axis] - self.components.box[owner, axis, 0] + 1) * step[:, axis]] = True
+            gaps[axis] = 1 - np.add.reduceat(met, self.base[:-1], dtype=np.int64) / entries if n else 0
+        return np.asarray(gaps.max(axis=0))
+
 
 @cache
 def _triangles() -> tuple[NDArray[np.float64], NDArray[np.int64]]:

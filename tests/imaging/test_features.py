@@ -347,3 +347,16 @@ def test_labels_keep_their_numbers_and_masks_their_components():
     assert np.array_equal(Detection.from_labels(volume, labels).labels, labels)
     with pytest.raises(UsageError, match="whole numbers"):
         Detection.from_labels(volume, labels + 0.5)
+
+
+def test_lines_reenter_shells_and_nested_bodies_and_no_convex_one():
+    z, y, x = np.indices((11, 13, 15)) - np.array([5, 6, 7])[:, None, None, None]
+    radius = np.sqrt(z**2 + y**2 + x**2)
+    ball, shell, nested = (
+        radius <= 4.5,
+        (radius <= 4.5) & (radius > 3.4),
+        (radius <= 4.5) & (np.abs(radius - 2.5) > 0.8),
+    )
+    for mask, least, most in ((ball, 0, 0), (shell, 0.2, 0.5), (nested, 0.2, 0.6)):
+        for axes in ((0, 1, 2), (2, 0, 1)):
+            assert least <= Packed(Components.above(mask.transpose(axes).astype(np.int16), 0)).reentered()[0] <= most

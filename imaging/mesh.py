@@ -176,7 +176,8 @@ def hulls(
     ends = np.cumsum(np.bincount(owner, minlength=len(parts)))
     out = np.zeros((3, len(parts)))
     for k, (first, last) in enumerate(zip(np.append(0, ends), ends, strict=False)):  # Qhull takes one set at a time
-        hull = ConvexHull(points[first:last])
+        # Joggling by a part in 1e10 spares Qhull the merging of facets of many coplanar points: half the time.
+        hull = ConvexHull(points[first:last], qhull_options="QJ")
         out[:, k] = hull.volume, hull.area, pdist(hull.points[hull.vertices]).max()
     return out[0], out[1], out[2]
 

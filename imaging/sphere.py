@@ -22,6 +22,9 @@ N_DIRECTIONS = 1000
 N_INNER = 250
 """Directions in which the inside is looked up, at five depths each."""
 FEWEST_VOXELS = 10
+REFINEMENTS, DETERMINED = 3, 0.02
+"""Steps, and share of the largest eigenvalue below which a direction is left alone: a ring does not tell how far its
+sphere's centre lies off its plane (below 0.01), half a shell does (0.05)."""
 LARGEST_RESIDUAL = 0.30
 """Relative residual up to which coverage is worth computing: solid objects lie near 0.25."""
 INNER = 0.6
@@ -79,8 +82,7 @@ def fit_spheres(packed: Packed, matrix: Floats, spacing: tuple[float, float, flo
     if not n:
         return out
     x = (parts.coordinates - parts.centroid[parts.component]) @ matrix.T
-    c, radius = _spheres(parts, x)
-    _, sd = parts.mean_and_sd(np.linalg.norm(x - c[parts.component], axis=1))
+    c, radius, sd = _spheres(parts, x)
     extent = np.linalg.norm(np.diff(parts.box, axis=2)[:, :, 0] * spacing, axis=1)
     good = (parts.n_voxels >= FEWEST_VOXELS) & (radius > 0) & (radius < 4 * extent)
     inverse = np.asarray(np.linalg.inv(matrix), float)
@@ -112,20 +114,44 @@ def fit_spheres(packed: Packed, matrix: Floats, spacing: tuple[float, float, flo
     return out
 
 
-def _spheres(parts: Components, x: Floats) -> tuple[Floats, Floats]:
-    """Centres from the centroid, (n, 3), and radii, (n,): ``|x|^2 = 2 c.x + k`` is linear in c and k."""
-    design = np.column_stack((2 * x, np.ones(len(x))))
-    square = (x * x).sum(axis=1)
-    left = np.empty((len(parts), 4, 4))
-    right = np.empty((len(parts), 4))
+def _spheres(parts: Components, x: Floats) -> tuple[Floats, Floats, Floats]:
+    """Centres from the centroid, (n, 3), radii and SD of the distances from the sphere, (n,) each.
+
+    ``|x|^2 = 2 c.x + k`` is linear in c and k, but draws the sphere of a thick, broken wall inwards; from there the
+    distances themselves are brought to the least sum of squares (Gauss-Newton), where that is a better fit.
+    """
+    c, k = _solved(parts, 2 * x, (x * x).sum(axis=1))
+    radius = np.sqrt(np.maximum(k + (c * c).sum(axis=1), 0))
+    _, sd = parts.mean_and_sd(_away(parts, x, c)[1])
+    for _ in range(REFINEMENTS):
+        outwards, distance = _away(parts, x, c)
+        step, more = _solved(parts, outwards, distance - radius[parts.component], DETERMINED)
+        _, spread = parts.mean_and_sd(_away(parts, x, c + step)[1])
+        better = (sd <= LARGEST_RESIDUAL * radius) & (radius + more > 0) & (spread < sd)
+        c[better] += step[better]
+        radius[better] += more[better]
+        sd[better] = spread[better]
+    return c, radius, sd
+
+
+def _away(parts: Components, x: Floats, c: Floats) -> tuple[Floats, Floats]:
+    """Directions from the centre of its own component to each voxel, and distances."""
+    off = x - c[parts.component]
+    distance = np.linalg.norm(off, axis=1)
+    return off / np.maximum(distance, 1e-9)[:, None], distance
+
+
+def _solved(parts: Components, design: Floats, right: Floats, least: float = 1e-9) -> tuple[Floats, Floats]:
+    """Least squares of ``right = design @ c + k`` for every component: c, (n, 3), and k, (n,)."""
+    design = np.column_stack((design, np.ones(len(design))))
+    products = np.empty((len(parts), 4, 4))
     for i in range(4):
-        right[:, i] = parts.total(design[:, i] * square)
         for j in range(i + 1):
-            left[:, i, j] = left[:, j, i] = parts.total(design[:, i] * design[:, j])
+            products[:, i, j] = products[:, j, i] = parts.total(design[:, i] * design[:, j])
+    sums = np.stack([parts.total(design[:, i] * right) for i in range(4)], axis=1)
     # The pseudo-inverse keeps the centre of a coplanar component in its plane: a circle fit.
-    solution = np.einsum("nij,nj->ni", np.linalg.pinv(left, rcond=1e-9, hermitian=True), right)
-    c, k = solution[:, :3], solution[:, 3]
-    return c, np.sqrt(np.maximum(k + (c * c).sum(axis=1), 0))
+    solution = np.einsum("nij,nj->ni", np.linalg.pinv(products, rcond=least, hermitian=True), sums)
+    return solution[:, :3], solution[:, 3]
 
 
 def _ellipsoid(x: Floats, scale: float) -> tuple[Floats, Floats, float] | None:

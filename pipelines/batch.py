@@ -167,7 +167,7 @@ class _Work:
         """Do what is not done, large scans first, then once more and alone what took its worker with it."""
         todo = [e for e in self.plan.wanted if overwrite or not self._kept(e)]
         self._tell(Advance(self.notes.done, len(self.plan.wanted), self._share))
-        todo.sort(key=lambda e: -e.seconds)
+        todo.sort(key=lambda e: (fail_fast and e.seconds > 0, -e.seconds))  # what its header refuses takes 0
         if not todo:
             return
         available = int(self.conditions.config.batch.memory_gb * 1e9 or SHARE_OF_MEMORY * memory.machine_bytes())

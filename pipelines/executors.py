@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import queue
 import signal
 import threading
 import time
@@ -177,6 +178,7 @@ class DaskExecutor:
         waiting = iter(jobs)
         following = next(waiting, None)
         running: dict[Any, tuple[Job[Item], Path]] = {}
+        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             while running or following:
                 while following and self._room(following, [job for job, _ in running.values()]):
@@ -185,16 +187,17 @@ class DaskExecutor:
                         _guarded, function, following.item, mark, self._limits.seconds, pure=False
                     )
                     running[future] = following, mark
+                    future.add_done_callback(done.put)
                     following = next(waiting, None)
-                for future in self._finished(list(running)):
-                    job, mark = running.pop(future)
-                    try:
-                        result: Result | Lost = future.result()
-                    except KilledWorker:
-                        result = Lost("worker_died")
-                    future.release()
-                    mark.unlink(missing_ok=True)
-                    yield job, result
+                future = self._next(done)
+                job, mark = running.pop(future)
+                try:
+                    result: Result | Lost = future.result()
+                except KilledWorker:
+                    result = Lost("worker_died")
+                future.release()
+                mark.unlink(missing_ok=True)
+                yield job, result
         finally:
             for future in running:
                 future.cancel(force=True)
@@ -207,15 +210,13 @@ class DaskExecutor:
         limit = self._limits.memory
         return len(running) < threads and (not limit or sum(j.memory for j in running) + job.memory <= limit)
 
-    def _finished(self, futures: list[Any]) -> list[Any]:
-        """Those that are done, at least one."""
-        from distributed import wait
-
+    def _next(self, done: queue.SimpleQueue[Any]) -> Any:
+        """The next that is done."""
         last_seen = time.monotonic()
         while True:
             try:
-                return list(wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED").done)
-            except TimeoutError:
+                return done.get(timeout=_LOOK_S)
+            except queue.Empty:
                 if self._client.nthreads():
                     last_seen = time.monotonic()
                 elif time.monotonic() - last_seen > self._patience:

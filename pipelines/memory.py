@@ -33,8 +33,8 @@ def need(series: Series) -> int:
 
 
 def seconds(series: Series) -> float:
-    """Roughly how long the analysis of a series takes."""
-    return SECONDS_PER_SCAN + SECONDS_PER_VOXEL * voxels(series)
+    """Roughly how long the analysis of a series takes; 0 where its header already says that it is refused."""
+    return 0.0 if series.problem is not None else SECONDS_PER_SCAN + SECONDS_PER_VOXEL * voxels(series)
 
 
 def machine_bytes() -> int:

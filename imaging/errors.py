@@ -70,6 +70,7 @@ REASONS: dict[str, str] = {
     "internal": "an error inside calcimap",
     "memory": "the process ran out of memory",
     "worker_died": "the worker process died",
+    "timeout": "the analysis took longer than its time limit",
     "output": "files could not be read or written",
     "stopped": "not analysed: the run was stopped before",
     # usage

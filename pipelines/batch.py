@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import os
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from imaging import Context, UsageError
 
-from imaging import EXCLUDED, FINDINGS, GROUPS, HYPOTHESES, Context, Found, Series, UsageError, conform, find_series
-
-from . import provenance
+from . import memory, summary
 from .config import Config
-from .executors import WorkerDied, executor
-from .results import SCANS, Failure, StudyResult
-from .task import Outcome, Task, failed_row, perform, read_tables, resume
+from .executors import Executor, Job, Limits, Lost, NoWorkersError, executor
+from .journal import Journal
+from .merging import merge
+from .place import RUN, Place, claimed, mark_unfinished
+from .plan import Conditions, Entry, Plan, Shard, survey
+from .results import Failure, StudyResult
+from .schemas import SCHEMAS
+from .task import Outcome, Task, failed_row, perform, resume
 from .writers import WRITERS, check_formats, load
-from .writers.tables import SCHEMAS, neutral, write_dictionary
-
-log = logging.getLogger("calcimap")
+from .writers.tables import CSV, write_dictionary
 
 DEFAULT_FORMATS = ("csv", "parquet", "nifti", "pictures", "report")
-RUN = "run.json"
-Progress = Callable[[int, int, Outcome | None], None]
+SHARE_OF_MEMORY = 0.9
+DIED = "the worker process died, and again when it had the machine to itself; too large, or its codec crashes"
+SLOW = "the analysis took longer than batch.time_limit_s; raise it, or analyse a part of the scan"
+STOPPED = "not analysed: the run was stopped before; run again to go on"
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A series with its input: what a row of ``scans`` and of key.csv is made from."""
+class Advance:
+    """How far a run is.
 
-    scan_id: str
-    series: Series
-    root: Path
+    Parameters
+    ----------
+    done, total : int
+        Scans.
+    share : float
+        Of the work, by the size of the scans, 0 to 1: large scans come first.
+    outcome : Outcome, optional
+        What was finished last.
+    """
+
+    done: int
+    total: int
+    share: float
+    outcome: Outcome | None = None
+
+
+Progress = Callable[[Advance], None]
 
 
 def run(
@@ -44,8 +60,9 @@ def run(
     out: str | Path,
     *,
     config: Config | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     scheduler: str | None = None,
+    shard: str = "1/1",
     formats: Sequence[str] = DEFAULT_FORMATS,
     roi: str | Path | None = None,
     anatomy: str | Path | None = None,
@@ -64,10 +81,13 @@ def run(
     out : path
         New, empty, or an output folder of calcimap; nothing is written anywhere else.
     config : Config, optional
-    jobs : int
-        Worker processes on this machine; 1 works in this process.
+    jobs : int, optional
+        Worker processes on this machine; 1 works in this process. By default as many as there are cores, memory for the
+        scans and work to be worth it.
     scheduler : str, optional
-        Address of a running Dask cluster, used instead.
+        Address of a running Dask cluster, used instead. Its workers must see inputs and output at the same paths.
+    shard : str
+        ``i/n``: only the i-th of n parts of the scans; tables go to ``shards/i-of-n``. Run once without it at the end.
     formats : sequence of str
         Words of ``--formats``.
     roi : path, optional
@@ -84,206 +104,160 @@ def run(
     keep_identifiers : bool
         Put DICOM identifiers into key.csv.
     progress : callable, optional
-        Called with (done, total, outcome).
+        Called with an `Advance` after every scan.
 
     Returns
     -------
     StudyResult
+        A view of the tables on disk.
 
     Raises
     ------
     UsageError
-        An input that does not exist, an unknown format, an output folder that is not ours or cannot be written.
+        An input that does not exist, an unknown format, an output folder that is not ours, is in use or cannot be
+        written.
+    KeyboardInterrupt
+        After Ctrl-C, once the tables hold what is done.
     """
-    started = time.time()
-    config = config or Config()
+    config, part = config or Config(), Shard.parse(shard)
     wanted = check_formats(tuple(formats))
-    folder = _claim(Path(out))
     roots = [Path(p) for p in ([inputs] if isinstance(inputs, str | Path) else inputs)]
-    for given, name in ((roi, "region of interest"), (anatomy, "anatomy")):
-        if given is not None and not Path(given).exists():
-            raise UsageError(f"the {name} does not exist; check its path", Path(given))
-    found = [find_series(root, exclude=(folder,), params=config.reading) for root in roots]
-    entries = _entries([s for f in found for s in f.series], found, config)
-    aside = _entries([s for f in found for s in f.set_aside], found, config)
-    log.info("%d series to analyse, %d set aside", len(entries), len(aside))
-
     masks = {k: None if p is None else Path(p) for k, p in (("roi", roi), ("anatomy", anatomy))}
-    known = context or Context()
-    tasks = [_task(e, config, folder, wanted, masks, known) for e in entries]
-    outcomes = _perform_all(tasks, jobs, scheduler, overwrite, fail_fast, progress)
-    rows = [
-        outcomes[e.scan_id].record | _keys(e, config) if e.scan_id in outcomes else _skipped(t) | _keys(e, config)
-        for e, t in zip(entries, tasks, strict=True)
-    ]
-    rows += [_set_aside(e) | _keys(e, config) for e in aside]
-    ignored = {path: reason for f in found for path, reason in f.ignored.items()}
-    study = _collect(folder, rows, ignored)
-    for name in wanted:
-        if WRITERS[name].run:
-            load(WRITERS[name].run)(study)
-    write_dictionary(folder)
-    _write_key(folder, [*entries, *aside], keep_identifiers)
-    _write_run(folder, config, tasks, outcomes, study, started)
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs must be at least 1, got {jobs}")
+    with contextlib.ExitStack() as held:
+        place = held.enter_context(claimed(Path(out), part.name if part.of > 1 else ""))
+        journal = held.enter_context(Journal(place.tables))
+        for name, mask in masks.items():
+            if mask is not None and not mask.exists():
+                raise UsageError(f"the mask for {name} does not exist; check its path", mask)
+        plan = survey(roots, place.out, config, part)
+        conditions = Conditions(config, wanted, place.out, place.work, masks, context or Context())
+        notes = held.enter_context(contextlib.closing(summary.Notes(place.work / "notes")))
+        work = _Work(plan, conditions, place, notes, journal, progress or (lambda _: None))
+        mark_unfinished(place.tables)
+        journal.event("start", scans=len(plan.wanted), set_aside=len(plan.entries) - len(plan.wanted), shard=shard,
+                      ignored_files=len(plan.ignored), config_sha256=config.digest())  # fmt: skip
+        stopped: BaseException | None = None
+        try:
+            work.go(jobs, scheduler, overwrite=overwrite, fail_fast=fail_fast)
+        except (KeyboardInterrupt, NoWorkersError) as reason:
+            stopped = reason
+            journal.event("stopped", logging.INFO, "stopped before the end; tables hold what is done")
+        study = _write(work, wanted, keep_identifiers, finished=stopped is None)
+        journal.event("end", counts=study.counts)
+        if isinstance(stopped, KeyboardInterrupt):
+            raise stopped
     return study
 
 
-def _claim(out: Path) -> Path:
-    """The output folder, made if need be, marked as ours before anything is written.
+class _Work:
+    """The scans of a run on their way: what is done lies on disk, and here only how it ended."""
 
-    Raises
-    ------
-    UsageError
-        A file, a folder of somebody else, or not writable.
-    """
-    try:
-        if out.exists() and not out.is_dir():
-            raise UsageError("the output is a file; give a folder", out)
-        if out.is_dir() and any(out.iterdir()) and not (out / RUN).is_file():
-            raise UsageError("the output folder is not empty and not written by calcimap; give another one", out)
-        out.mkdir(parents=True, exist_ok=True)
-        if not (out / RUN).exists():
-            (out / RUN).write_text(json.dumps({"finished": False}) + "\n", encoding="utf-8")
-        probe = out / f".writable.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"the output folder cannot be used ({error.strerror}); check its permissions", out) from None
-    return out.resolve()
+    def __init__(
+        self, plan: Plan, conditions: Conditions, place: Place, notes: summary.Notes, journal: Journal, tell: Progress
+    ) -> None:
+        self.plan, self.conditions, self.place, self.notes = plan, conditions, place, notes
+        self._journal, self._tell = journal, tell
+        self._stamp = conditions.stamp()
+        self._total = sum(e.seconds for e in plan.wanted) or 1.0
+        self._share = 0.0
 
+    def go(self, jobs: int | None, scheduler: str | None, *, overwrite: bool, fail_fast: bool) -> None:
+        """Do what is not done, large scans first, then once more and alone what took its worker with it."""
+        todo = [e for e in self.plan.wanted if overwrite or not self._kept(e)]
+        self._tell(Advance(self.notes.done, len(self.plan.wanted), self._share))
+        todo.sort(key=lambda e: (fail_fast and e.seconds > 0, -e.seconds))  # what its header refuses takes 0
+        if not todo:
+            return
+        available = int(self.conditions.config.batch.memory_gb * 1e9 or SHARE_OF_MEMORY * memory.machine_bytes())
+        if jobs is None:
+            jobs = memory.default_jobs((e.memory for e in todo), sum(e.seconds for e in todo), available)
+        jobs = min(jobs, len(todo))
+        worker_memory = min(available, int(memory.HEADROOM * todo[0].memory))
+        limits = Limits(self.place.work, self.conditions.config.batch.time_limit_s, 0 if scheduler else available)
+        self._journal.event("workers", jobs=jobs, own=scheduler is None, worker_memory_mb=worker_memory // 1_000_000)
+        with executor(jobs, limits, scheduler, worker_memory=worker_memory) as workers:
+            again = self._pass(workers, todo, fail_fast=fail_fast, last=False)
+        if again:
+            with executor(1, limits, scheduler, worker_memory=available, alone=True) as worker:
+                self._pass(worker, again, fail_fast=fail_fast, last=True)
 
-def _entries(series: list[Series], found: list[Found], config: Config) -> list[_Entry]:
-    roots = {id(s): f.root for f in found for s in [*f.series, *f.set_aside]}
-    ids = provenance.scan_ids(series, config.privacy.salt)
-    return [_Entry(name, s, roots[id(s)]) for name, s in zip(ids, series, strict=True)]
+    def _kept(self, entry: Entry) -> bool:
+        """Whether an earlier run finished the scan; noted if so."""
+        outcome = resume(self.conditions.task(entry, self._stamp))
+        if outcome is not None:
+            self._note(entry, outcome)
+        return outcome is not None
 
+    def _pass(self, workers: Executor, todo: list[Entry], *, fail_fast: bool, last: bool) -> list[Entry]:
+        """Analyse; gives back those to be done again, alone."""
+        by_name = {e.scan_id: e for e in todo}
+        again: list[Entry] = []
+        for job, result in workers.map(perform, self._jobs(todo)):
+            entry = by_name[job.name]
+            task = self.conditions.task(entry, self._stamp)
+            if not last and _short_of_memory(result):
+                again.append(entry)
+                self._journal.event("again", logging.WARNING, f"{entry.scan_id} took its worker with it, or ran out "
+                                    "of memory; once more at the end, alone", scan_id=entry.scan_id)  # fmt: skip
+                continue
+            if isinstance(result, Lost):
+                message = SLOW if result.reason == "timeout" else DIED
+                result = Outcome(entry.scan_id, failed_row(task, Failure("failed", result.reason, message)))
+            self._note(entry, result)
+            self._tell(Advance(self.notes.done, len(self.plan.wanted), self._share, result))
+            if fail_fast and result.record["status"] != "analysed":
+                return []
+        return again
 
-def _task(
-    entry: _Entry, config: Config, out: Path, formats: tuple[str, ...], masks: dict[str, Path | None], context: Context
-) -> Task:
-    stamp = {"input": provenance.fingerprint(entry.series), "config": config.digest(), "version": provenance.version()}
-    stamp |= {name: provenance.files(path) for name, path in masks.items() if path is not None}
-    stamp["context"] = json.loads(json.dumps(context.to_dict()))
-    folder = out / "scans" / entry.scan_id
-    return Task(entry.scan_id, entry.series, config, folder, formats, stamp, **masks, context=context)
+    def _jobs(self, todo: list[Entry]) -> Iterator[Job[Task]]:
+        for entry in todo:
+            yield Job(self.conditions.task(entry, self._stamp), entry.scan_id, entry.memory)
 
+    def _note(self, entry: Entry, outcome: Outcome) -> None:
+        self.notes.add(outcome)
+        self._share += entry.seconds / self._total
+        self._journal.outcome(outcome)
 
-def _perform_all(
-    tasks: list[Task], jobs: int, scheduler: str | None, overwrite: bool, fail_fast: bool, progress: Progress | None
-) -> dict[str, Outcome]:
-    """Outcome by scan_id; finished scans are kept, the others analysed."""
-    outcomes = {} if overwrite else {t.scan_id: kept for t in tasks if (kept := resume(t))}
-    todo = [t for t in tasks if t.scan_id not in outcomes]
-    tell = progress or (lambda _done, _total, _outcome: None)
-    tell(len(outcomes), len(tasks), None)
-    if not todo:
-        return outcomes
-    with executor(min(jobs, len(todo)), scheduler) as workers:
-        for task, result in workers.map(perform, todo):
-            if isinstance(result, WorkerDied):
-                message = "the worker process died, probably out of memory; run fewer jobs at a time"
-                result = Outcome(task.scan_id, failed_row(task, Failure("failed", "worker_died", message)))
-            outcomes[task.scan_id] = result
-            status, reason = result.record["status"], result.record.get("reason", "")
-            log.info("scan %s: %s %s", task.scan_id, status, reason)
-            if result.trace:
-                log.error("scan %s:\n%s", task.scan_id, result.trace)
-            tell(len(outcomes), len(tasks), result)
-            if fail_fast and status != "analysed":
-                break
-    return outcomes
-
-
-def _skipped(task: Task) -> dict[str, Any]:
-    message = "not analysed: the run stopped at an earlier failure (--fail-fast)"
-    return failed_row(task, Failure("failed", "stopped", message))
-
-
-def _set_aside(entry: _Entry) -> dict[str, Any]:
-    row = {"scan_id": entry.scan_id, "status": "ignored", "reason": entry.series.set_aside}
-    return row | {"modality": entry.series.modality, "message": "not an image series that calcimap analyses"}
-
-
-def _keys(entry: _Entry, config: Config) -> dict[str, Any]:
-    salt = config.privacy.salt
-    return {
-        "patient_key": provenance.key(entry.series.patient_identity, salt) or None,
-        "study_key": provenance.key(entry.series.study_identity, salt) or None,
-        "n_files": len(entry.series.instances),
-    }
+    def rows(self) -> Iterator[tuple[dict[str, Any], Path | None]]:
+        """Each scan's row and the folder of its parts, in the order in which the series were found."""
+        for entry in self.plan.entries:
+            row = self.notes.row(entry.scan_id)
+            if entry.aside:
+                row = {"scan_id": entry.scan_id, "status": "ignored", "reason": entry.aside}
+                row |= {"modality": entry.series.modality, "message": "not an image series that calcimap analyses"}
+            elif row is None:
+                task = self.conditions.task(entry, self._stamp)
+                row = failed_row(task, Failure("failed", "stopped", STOPPED))
+            analysed = row["status"] == "analysed"
+            yield row | entry.keys, self.place.out / "scans" / entry.scan_id if analysed else None
 
 
-def _collect(folder: Path, rows: list[dict[str, Any]], ignored: dict[Path, str]) -> StudyResult:
-    """The tables of exactly this call, in the order in which the series were found."""
-    scans = conform(pd.DataFrame(rows), SCANS)
-    parts = [read_tables(folder / "scans" / r["scan_id"]) for r in rows if r["status"] == "analysed"]
-    tables = {
-        name: conform(pd.concat([p[name] for p in parts], ignore_index=True) if parts else pd.DataFrame(), columns)
-        for name, columns in (
-            ("findings", FINDINGS),
-            ("excluded", EXCLUDED),
-            ("groups", GROUPS),
-            ("hypotheses", HYPOTHESES),
-        )
-    }
-    return StudyResult(
-        folder, tables["findings"], scans, tables["excluded"], tables["groups"], ignored, tables["hypotheses"]
-    )
+def _short_of_memory(result: Outcome | Lost) -> bool:
+    if isinstance(result, Lost):
+        return result.reason == "worker_died"
+    return result.record.get("reason") == "memory"
 
 
-def _write_key(folder: Path, entries: list[_Entry], keep_identifiers: bool) -> None:
-    """``key.csv``, readable by its owner only: scan_id and path relative to the input."""
-    rows = []
-    for e in entries:
-        paths = e.series.paths
-        base = e.root if e.root.is_dir() else e.root.parent
-        common = Path(os.path.commonpath(paths)) if len(paths) > 1 else paths[0]
-        row = {"scan_id": e.scan_id, "path": os.path.relpath(common, base)}
-        if keep_identifiers:
-            row |= {"patient": e.series.patient_identity, "study": e.series.study_identity, "series": e.series.identity}
-        rows.append(row)
-    names = ["scan_id", "path", *(["patient", "study", "series"] if keep_identifiers else [])]
-    text = neutral(pd.DataFrame(rows, columns=names, dtype="string")).to_csv(index=False, lineterminator="\n")
-    draft = folder / ".key.csv"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    draft.chmod(0o600)
-    draft.replace(folder / "key.csv")
-
-
-def _write_run(
-    folder: Path,
-    config: Config,
-    tasks: list[Task],
-    outcomes: dict[str, Outcome],
-    study: StudyResult,
-    started: float,
-) -> None:
-    """``run.json``: versions, configuration, hashes of inputs, timings. No paths."""
-    record = {
-        "finished": True,
-        "started_unix_s": round(started, 3),
-        "seconds": round(time.time() - started, 3),
-        "versions": provenance.versions(),
-        "config": config.to_dict(),
-        "config_sha256": config.digest(),
-        "context": tasks[0].context.to_dict() if tasks else {},
-        "counts": study.counts,
-        "ignored_files": pd.Series(list(study.ignored.values()), dtype="string").value_counts().sort_index().to_dict(),
-        "scans": {
-            t.scan_id: {
-                "input_sha256": t.stamp["input"],
-                "seconds": {k: round(v, 4) for k, v in outcomes[t.scan_id].seconds.items()},
-                "resumed": outcomes[t.scan_id].resumed,
-            }
-            for t in tasks
-            if t.scan_id in outcomes
-        },
-    }
-    draft = folder / ".run.json"
-    draft.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    draft.replace(folder / RUN)
+def _write(work: _Work, formats: tuple[str, ...], keep_identifiers: bool, *, finished: bool) -> StudyResult:
+    """The tables of exactly this call, from the parts on disk; what an earlier call left beside them goes."""
+    place = work.place
+    tables = place.tables if "parquet" in formats else place.parquet
+    tables.mkdir(exist_ok=True)
+    merge(tables, work.rows())
+    study = StudyResult(place.tables, tables, work.plan.ignored)
+    for name in formats:
+        if WRITERS[name].run:
+            load(WRITERS[name].run)(study)
+    stale = {"csv": [f"{t}.csv" for t in CSV], "parquet": [f"{t}.parquet" for t in SCHEMAS], "report": ["report.html"]}
+    for name, files in stale.items():
+        for file in files if name not in formats else ():
+            (place.tables / file).unlink(missing_ok=True)
+    write_dictionary(place.tables)
+    summary.write_key(place.tables, work.plan.entries, keep_identifiers)
+    summary.write_run(place.tables, work.plan, work.conditions, work.notes, study, finished=finished)
+    return study
 
 
 def load_study(out: Path) -> StudyResult:
@@ -292,12 +266,15 @@ def load_study(out: Path) -> StudyResult:
     Raises
     ------
     UsageError
-        Not an output folder, or without Parquet tables.
+        Not an output folder, or without tables.
     """
     if not (out / RUN).is_file():
         raise UsageError("not an output folder of calcimap (no run.json)", out)
-    try:
-        tables = {name: pd.read_parquet(out / f"{name}.parquet") for name in SCHEMAS if name != "burden"}
-    except OSError:
-        raise UsageError("the output folder holds no Parquet tables; run with --formats parquet", out) from None
-    return StudyResult(out, **{name: conform(t, SCHEMAS[name]) for name, t in tables.items()}, ignored={})
+    places = [p for p in (out, out / ".work" / "all-tables") if all((p / f"{n}.parquet").is_file() for n in SCHEMAS)]
+    if not places:
+        raise UsageError("the output folder holds no tables; let the run finish", out)
+    ignored: dict[Path, str] = {}
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        counts = json.loads((out / RUN).read_text(encoding="utf-8"))["ignored_files"]
+        ignored = {Path(f"{reason}/{k}"): reason for reason, n in counts.items() for k in range(n)}
+    return StudyResult(out, places[0], ignored)

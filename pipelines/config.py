@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,6 +24,23 @@ class Privacy:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """How many scans are worked on. Nothing here changes a result, and so finished scans are kept when it changes."""
+
+    time_limit_s: float = 3600.0
+    """s; an analysis that takes longer is ended and recorded as failed (`timeout`); 0 for no limit."""
+    memory_gb: float = 0.0
+    """GB (10^9 bytes) for all workers of this machine together; 0 takes nine tenths of what the machine, container or
+    batch system gives."""
+
+    def __post_init__(self) -> None:
+        for name in ("time_limit_s", "memory_gb"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{name} must be 0 or a positive number, got {value!r}")
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that can be set; groups as in ``--set detection.threshold_hu=130``."""
 
@@ -31,6 +49,7 @@ class Config:
     scores: ScoreParams = field(default_factory=ScoreParams)
     ultrasound: UltrasoundParams = field(default_factory=UltrasoundParams)
     privacy: Privacy = field(default_factory=Privacy)
+    batch: Batch = field(default_factory=Batch)
 
     @classmethod
     def load(cls, file: Path | None = None, settings: Iterable[str] = ()) -> Config:
@@ -85,7 +104,9 @@ class Config:
 
     def digest(self) -> str:
         """Hash of everything that changes results."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        values = dataclasses.asdict(self)
+        del values["batch"], values["reading"]["threads"]
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,109 +1,262 @@
 """Where the work on scans is done: in this process, or on Dask workers.
 
-One interface: ``map(function, items)`` gives (item, result) as results come. Workers are processes of their own,
-started by command and not by fork or spawn, so that a plain script needs no main guard. A worker that dies loses its
-scan only.
+One interface: ``map(function, jobs)`` gives (job, result) as results come, and `Lost` for a job whose worker did not
+live to see the end of it. As many jobs are under way as there are workers, fewer where their memory would not suffice.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
+import faulthandler
+import queue
+import signal
+import threading
+import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from imaging import UsageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False"}
-"""Dask's chatter would end up on the user's terminal; deaths of workers are reported as failures of scans."""
-DEATHS_ALLOWED = 1
-"""How often a scan may take its worker with it before it is given up."""
+PATIENCE_S = 60.0
+"""How long to wait for a worker of our own where none is left; they are started again when they die."""
+PATIENCE_ELSEWHERE_S = 3600.0
+"""The same on a cluster that is not ours."""
+_LOOK_S = 1.0
 
 
-class WorkerDied:
-    """Stands for the result of an item whose worker process died."""
+@dataclass(frozen=True)
+class Job(Generic[Item]):
+    """One call.
+
+    Parameters
+    ----------
+    item : object
+        What the function is called with.
+    name : str
+        Unique among the jobs; a part of a file name.
+    memory : int
+        Bytes that it may need.
+    """
+
+    item: Item
+    name: str
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Stands for the result of a job that was not finished.
+
+    Parameters
+    ----------
+    reason : str
+        A code of `imaging.REASONS`: ``worker_died`` or ``timeout``.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job and all of them may take.
+
+    Parameters
+    ----------
+    marks : Path
+        A folder that every worker can write, for notes on what is under way.
+    seconds : float
+        For one job; 0 for no limit.
+    memory : int
+        Bytes for all jobs under way; 0 for no limit.
+    """
+
+    marks: Path
+    seconds: float = 0.0
+    memory: int = 0
+
+
+class NoWorkersError(Exception):
+    """All workers are gone, and none came back."""
 
 
 class Executor(Protocol):
     """What `pipelines.run` needs."""
 
     def map(
-        self, function: Callable[[Item], Result], items: Iterable[Item]
-    ) -> Iterator[tuple[Item, Result | WorkerDied]]:
-        """(item, result) for every item, in the order in which they finish."""
+        self, function: Callable[[Item], Result], jobs: Iterable[Job[Item]]
+    ) -> Iterator[tuple[Job[Item], Result | Lost]]:
+        """(job, result) for every job, in the order in which they finish."""
         ...
 
 
+class TimeLimitError(BaseException):
+    """The time of a job is up; no `Exception`, so that nothing on the way takes it for an error of its own."""
+
+
 class SerialExecutor:
-    """One scan after the other in this process."""
+    """One job after the other in this process.
+
+    The time limit is an alarm, seen between two steps of the interpreter: in the main thread of a POSIX system only,
+    and late in a long call of a library. Memory and crashes are not contained; workers contain all three.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._seconds = limits.seconds
 
     def map(
-        self, function: Callable[[Item], Result], items: Iterable[Item]
-    ) -> Iterator[tuple[Item, Result | WorkerDied]]:
-        """(item, result) in the order of the items."""
-        for item in items:
-            yield item, function(item)
+        self, function: Callable[[Item], Result], jobs: Iterable[Job[Item]]
+    ) -> Iterator[tuple[Job[Item], Result | Lost]]:
+        """(job, result) in the order of the jobs."""
+        for job in jobs:
+            result: Result | Lost
+            try:
+                with _alarm(self._seconds):
+                    result = function(job.item)
+            except TimeLimitError:
+                result = Lost("timeout")
+            yield job, result
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raise `TimeLimitError` in here after so many seconds."""
+    if not seconds or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(_number: int, _frame: object) -> None:
+        raise TimeLimitError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class DaskExecutor:
-    """Scans on Dask workers, each with one thread and a share of the memory.
+    """Jobs on Dask workers, one for each thread.
+
+    A mark on disk says that a job was begun: where Dask sends it out again because its worker is gone, the mark tells,
+    whatever the scheduler is set to, and nothing that only waited on that worker is taken for lost. Time is kept by a
+    watchdog in the worker, which ends the process even while a library holds it; an entry in the mark says why.
 
     Parameters
     ----------
     client : distributed.Client
         Connected to the workers.
+    limits : Limits
+    patience : float
+        Seconds to wait where no worker is left.
+    alone : bool
+        One job at a time.
     """
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, limits: Limits, patience: float = PATIENCE_S, *, alone: bool = False) -> None:
+        self._client, self._limits, self._patience, self._alone = client, limits, patience, alone
 
     def map(
-        self, function: Callable[[Item], Result], items: Iterable[Item]
-    ) -> Iterator[tuple[Item, Result | WorkerDied]]:
-        """(item, result) as they finish, twice as many as workers under way; suspects of a death once more, alone."""
-        from distributed import as_completed
+        self, function: Callable[[Item], Result], jobs: Iterable[Job[Item]]
+    ) -> Iterator[tuple[Job[Item], Result | Lost]]:
+        """(job, result) as they finish.
+
+        Raises
+        ------
+        NoWorkersError
+            No worker is left, and none came back.
+        """
         from distributed.scheduler import KilledWorker
 
-        waiting = iter(items)
-        item_of: dict[Any, Item] = {}
-        running = as_completed(loop=self._client.loop)
-        suspects: list[Item] = []
-
-        def submit() -> None:
-            for item in waiting:
-                future = self._client.submit(function, item, pure=False)
-                item_of[future.key] = item
-                running.add(future)
-                return
-
-        for _ in range(2 * max(1, len(self._client.scheduler_info()["workers"]))):
-            submit()
-        for future in running:
-            item = item_of.pop(future.key)
-            try:
-                result = future.result()
-            except KilledWorker:  # it, or only what ran beside it: told apart below
-                suspects.append(item)
-                continue
-            finally:
+        waiting = iter(jobs)
+        following = next(waiting, None)
+        running: dict[Any, tuple[Job[Item], Path]] = {}
+        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        try:
+            while running or following:
+                while following and self._room(following, [job for job, _ in running.values()]):
+                    mark = self._limits.marks / f"{following.name}.{uuid.uuid4().hex[:8]}"
+                    future = self._client.submit(
+                        _guarded, function, following.item, mark, self._limits.seconds, pure=False
+                    )
+                    running[future] = following, mark
+                    future.add_done_callback(done.put)
+                    following = next(waiting, None)
+                future = self._next(done)
+                job, mark = running.pop(future)
+                try:
+                    result: Result | Lost = future.result()
+                except KilledWorker:
+                    result = Lost("worker_died")
                 future.release()
-                submit()
-            yield item, result
-        for item in suspects:
-            alone = self._client.submit(function, item, pure=False)
+                mark.unlink(missing_ok=True)
+                yield job, result
+        finally:
+            for future in running:
+                future.cancel(force=True)
+
+    def _room(self, job: Job[Item], running: list[Job[Item]]) -> bool:
+        """Whether one more may be under way; the first always."""
+        if not running:
+            return True
+        threads = 1 if self._alone else sum(self._client.nthreads().values())
+        limit = self._limits.memory
+        return len(running) < threads and (not limit or sum(j.memory for j in running) + job.memory <= limit)
+
+    def _next(self, done: queue.SimpleQueue[Any]) -> Any:
+        """The next that is done."""
+        last_seen = time.monotonic()
+        while True:
             try:
-                yield item, alone.result()
-            except KilledWorker:
-                yield item, WorkerDied()
+                return done.get(timeout=_LOOK_S)
+            except queue.Empty:
+                if self._client.nthreads():
+                    last_seen = time.monotonic()
+                elif time.monotonic() - last_seen > self._patience:
+                    raise NoWorkersError from None
+
+
+def _guarded(function: Callable[[Item], Result], item: Item, mark: Path, seconds: float) -> Result | Lost:
+    """What a worker runs: the function once, within its time; `Lost` where a worker began it and did not finish."""
+    try:
+        stream = mark.open("x", encoding="utf-8")
+    except FileExistsError:
+        return Lost("timeout" if mark.stat().st_size else "worker_died")
+    except OSError:  # no place for marks: the function will find out and say so
+        return function(item)
+    with stream:
+        if seconds:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=stream)
+        try:
+            return function(item)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextlib.contextmanager
-def executor(jobs: int = 1, scheduler: str | None = None) -> Iterator[Executor]:
+def executor(
+    jobs: int, limits: Limits, scheduler: str | None = None, *, worker_memory: int = 0, alone: bool = False
+) -> Iterator[Executor]:
     """The executor for `jobs` processes on this machine, or for a running Dask cluster.
+
+    Parameters
+    ----------
+    jobs : int
+        1 works in this process, unless `alone`.
+    limits : Limits
+    scheduler : str, optional
+        Address of a cluster that is used in place of processes of our own.
+    worker_memory : int
+        Bytes that a worker of our own may take before it is ended; 0 for no limit.
+    alone : bool
+        One job at a time, on a worker: for what took a worker with it before.
 
     Raises
     ------
@@ -112,62 +265,21 @@ def executor(jobs: int = 1, scheduler: str | None = None) -> Iterator[Executor]:
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
-    if scheduler is None and jobs == 1:
-        yield SerialExecutor()
+    if scheduler is None and jobs == 1 and not alone:
+        yield SerialExecutor(limits)
         return
-    import dask
     from distributed import Client
 
-    dask.config.set({"distributed.scheduler.allowed-failures": DEATHS_ALLOWED})
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout=10, set_as_default=False)
         except (OSError, TimeoutError, ValueError):
             raise UsageError(f"no Dask scheduler answers at {scheduler!r}; check the address") from None
         with client:
-            yield DaskExecutor(client)
+            yield DaskExecutor(client, limits, PATIENCE_ELSEWHERE_S, alone=alone)
         return
-    with (
-        tempfile.TemporaryDirectory(prefix="calcimap-") as scratch,
-        _environment(QUIET),
-        _local_cluster(jobs, scratch) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        client.wait_for_workers(jobs, timeout=60)
-        yield DaskExecutor(client)
+    from .cluster import local_cluster
 
-
-def _local_cluster(jobs: int, scratch: str) -> Any:
-    """Worker processes on loopback, without a dashboard, scratch files in the system's temporary folder."""
-    if os.name == "nt":  # Dask cannot start workers by command there
-        from distributed import LocalCluster
-
-        return LocalCluster(
-            n_workers=jobs, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, local_directory=scratch
-        )
-    from distributed.deploy.subprocess import SubprocessCluster
-
-    return SubprocessCluster(
-        host="127.0.0.1",
-        dashboard_address=None,  # type: ignore[arg-type]  # documented: None disables the dashboard
-        n_workers=jobs,
-        threads_per_worker=1,
-        worker_kwargs={"local_directory": scratch, "dashboard": False},
-        scheduler_kwargs={"allowed_failures": DEATHS_ALLOWED, "dashboard": False},
-        silence_logs=50,
-    )
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for child processes, put back afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with local_cluster(1 if alone else jobs, worker_memory) as cluster, Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=PATIENCE_S)
+        yield DaskExecutor(client, limits, alone=alone)

@@ -24,23 +24,24 @@ def key(identity: str, salt: str) -> str:
     return hashlib.sha256(f"{salt}\0{identity}".encode()).hexdigest()[:KEY_LENGTH]
 
 
-def scan_ids(series: list[Series], salt: str) -> list[str]:
-    """A ``scan_id`` for each series; series of the same identity (copies) get a suffix by their order."""
-    seen: dict[str, int] = {}
-    names = []
-    for one in series:
-        name = key(one.identity, salt)
-        seen[name] = seen.get(name, 0) + 1
-        names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return names
+def scan_id(series: Series, salt: str, seen: dict[str, int]) -> str:
+    """The ``scan_id`` of a series; those of the same identity (copies) get a suffix by their order, kept in `seen`."""
+    name = key(series.identity, salt)
+    seen[name] = seen.get(name, 0) + 1
+    return name if seen[name] == 1 else f"{name}-{seen[name]}"
 
 
 def fingerprint(series: Series) -> str:
     """Hash of what a series is made of: instance UIDs, sizes and times of change of its files."""
     digest = hashlib.sha256(series.identity.encode())
     for instance in series.instances:
-        stat = instance.path.stat()
-        digest.update(f"|{instance.sop_instance_uid}|{stat.st_size}|{stat.st_mtime_ns}".encode())
+        pixels = instance.pixels
+        if pixels is None:
+            stat = instance.path.stat()
+            size, modified = stat.st_size, stat.st_mtime_ns
+        else:  # as it was when its header was read
+            size, modified = pixels.file_size, pixels.modified_ns
+        digest.update(f"|{instance.sop_instance_uid}|{size}|{modified}".encode())
     return digest.hexdigest()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imaging import (
-    BURDEN,
-    FACTS,
-    HYPOTHESES,
-    CalcimapError,
-    Clip,
-    Column,
-    Detection,
-    Echoes,
-    Volume,
-    burden,
-    conform,
-)
+from imaging import BURDEN, HYPOTHESES, CalcimapError, Clip, Detection, Echoes, Volume, burden, conform
+
+from .schemas import SCANS as SCANS  # the writers take it from here
+from .schemas import SCHEMAS, read_batches, read_columns, row_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,34 +127,74 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class StudyResult:
-    """What a run found; the same tables lie in `out`.
+    """What a run found: a view of the tables on disk, which are read when they are asked for.
 
     Parameters
     ----------
     out : Path
-        The output folder.
-    findings, scans, excluded, groups, hypotheses : DataFrame
+        The folder with the tables for people: the output folder, or that of a shard in it.
+    tables : Path
+        Where the merged Parquet tables lie: `out`, or a folder in it where Parquet was not asked for.
     ignored : dict of Path to str
         Files that no series uses, with their reason code.
     """
 
     out: Path
-    findings: pd.DataFrame
-    scans: pd.DataFrame
-    excluded: pd.DataFrame
-    groups: pd.DataFrame
-    ignored: Mapping[Path, str]
-    hypotheses: pd.DataFrame = field(default_factory=lambda: conform(pd.DataFrame(), HYPOTHESES))
+    tables: Path
+    ignored: Mapping[Path, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
+    def findings(self) -> pd.DataFrame:
+        """One row per calcification."""
+        return self._whole("findings")
+
+    @cached_property
+    def scans(self) -> pd.DataFrame:
+        """One row per series: columns of `SCANS`."""
+        return self._whole("scans")
+
+    @cached_property
+    def excluded(self) -> pd.DataFrame:
+        """Candidates that were left out."""
+        return self._whole("excluded")
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """One row per group of findings."""
+        return self._whole("groups")
+
+    @cached_property
+    def hypotheses(self) -> pd.DataFrame:
+        """One row per finding and hypothesis."""
+        return self._whole("hypotheses")
+
+    @cached_property
     def burden(self) -> pd.DataFrame:
         """Totals of calcium scores, by scan and organ: columns of `imaging.BURDEN`."""
-        return conform(burden(self.findings, self.scans), BURDEN)
+        return self._whole("burden")
+
+    @cached_property
+    def patients(self) -> pd.DataFrame:
+        """One row per patient: columns of `PATIENTS`."""
+        return self._whole("patients")
+
+    def batches(self, name: str) -> Iterator[pd.DataFrame]:
+        """A table in parts of bounded size, in its order; at least one part, empty or not."""
+        for part in read_batches(self.tables, name):
+            yield conform(part, SCHEMAS[name])
+
+    def columns(self, name: str, columns: list[str]) -> pd.DataFrame:
+        """Some columns of a table."""
+        return read_columns(self.tables, name, columns)
+
+    def count(self, name: str) -> int:
+        """Rows of a table."""
+        return row_count(self.tables, name)
 
     @property
     def counts(self) -> dict[str, int]:
         """Series by status."""
-        status = self.scans["status"].value_counts()
+        status = self.columns("scans", ["status"])["status"].value_counts()
         return {name: int(status.get(name, 0)) for name in ("analysed", "refused", "failed", "ignored")}
 
     @property
@@ -173,47 +205,5 @@ class StudyResult:
             return 8
         return 0 if counts["analysed"] else 3
 
-
-SCANS: dict[str, Column] = {
-    c.name: c
-    for c in (
-        Column("scan_id", "string", "", "salted hash of the series' identity, the same for the same input", "calcimap"),
-        Column("patient_key", "string", "", "salted hash of PatientID, to join rows of a patient", "calcimap"),
-        Column("study_key", "string", "", "salted hash of StudyInstanceUID", "calcimap"),
-        Column("status", "string", "", "analysed, refused, failed or ignored", "calcimap"),
-        Column("reason", "string", "", "why it was not analysed: a code of imaging.REASONS", "calcimap"),
-        Column("message", "string", "", "what a person can do about it", "calcimap"),
-        Column("modality", "string", "", "CT, US or another", "DICOM Modality (0008,0060)"),
-        Column("n_files", "Int64", "", "files of the series", "calcimap"),
-        Column("n_findings", "Int64", "", "findings; missing unless analysed", "calcimap"),
-        Column("n_excluded", "Int64", "", "rows in excluded", "calcimap"),
-        Column("n_groups", "Int64", "", "groups of findings", "calcimap"),
-        Column("n_too_small", "Int64", "", "components below the minimum size", "DetectionParams"),
-        Column("n_noise", "Int64", "", "components that fail the noise test", "DetectionParams"),
-        Column("total_volume_mm3", "float64", "mm3", "sum of volume_mm3 over the findings", "calcimap"),
-        Column("score_definition", "string", "", "calcium score in use, or why there is none", "ScoreParams"),
-        Column("score_refused", "string", "", "code of the reason why calcium is not scored", "imaging.scores"),
-        Column("mass_factor_mg_per_cm3_per_hu", "float64", "mg/cm3/HU", "calibration of calcium mass", "ScoreParams"),
-        Column("n_slices", "Int64", "", "slices", "array"),
-        Column("n_rows", "Int64", "", "rows", "array"),
-        Column("n_columns", "Int64", "", "columns", "array"),
-        Column("slice_spacing_mm", "float64", "mm", "distance of slice planes, from positions", "affine"),
-        Column("row_spacing_mm", "float64", "mm", "distance of rows", "affine"),
-        Column("column_spacing_mm", "float64", "mm", "distance of columns", "affine"),
-        Column("threshold_mode", "string", "", "adaptive or fixed", "DetectionParams"),
-        Column("threshold_grow_hu", "float64", "HU", "voxels above it belong to candidates", "DetectionParams"),
-        Column("threshold_peak_hu", "float64", "HU", "candidates reach it somewhere", "DetectionParams"),
-        Column("tissue_mean_hu", "float64", "HU", "level of soft tissue: median of block means", "imaging.noise"),
-        Column("noise_sd_hu", "float64", "HU", "noise: 40th percentile of block standard deviations", "imaging.noise"),
-        Column("enhanced_share", "float64", "1", "share of homogeneous tissue above 95 HU", "imaging.noise"),
-        *(Column(name, _dtype, _unit, FACTS[name], "DICOM header") for name, _dtype, _unit in (
-            ("kvp", "float64", "kV"), ("slice_thickness_mm", "float64", "mm"), ("convolution_kernel", "string", ""),
-            ("contrast_agent", "boolean", ""), ("manufacturer", "string", ""), ("body_part", "string", ""),
-            ("patient_position", "string", ""), ("patient_age_band", "string", ""), ("derived", "boolean", ""),
-            ("transfer_syntax", "string", ""),
-        )),
-        Column("image_area", "string", "", "ultrasound: linear, curved or phased, of each region", "calcimap"),
-        Column("flags", "string", "", "quality flags of the scan, joined by ';'", "imaging.flags"),
-    )
-}  # fmt: skip
-"""Columns of scans."""
+    def _whole(self, name: str) -> pd.DataFrame:
+        return pd.concat(self.batches(name), ignore_index=True)

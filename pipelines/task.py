@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from imaging import CalcimapError, Context, Series
 
+from . import memory
 from .config import Config
+from .files import install, own_folder
 from .results import ClipResult, Failure, ScanResult
 from .scan import analyze, read, read_masks
+from .schemas import PARTS, write_part
 from .writers import WRITERS, load
 
-TABLES = ("findings", "excluded", "groups", "hypotheses")
 RECORD = "record.json"
 
 
@@ -56,44 +55,51 @@ class Task:
     roi: Path | None = None
     anatomy: Path | None = None
     context: Context = field(default_factory=Context)
+    work: Path | None = None
+    """Folder for what is not finished, on the same disk as `folder`; the folder above that by default."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: the scan's row in ``scans`` and how long it took; results lie in the scan's folder."""
+    """What became of a task: the scan's row in ``scans``, how long it took and the most memory that its process held;
+    results lie in the scan's folder.
+    """
 
     scan_id: str
     record: dict[str, Any]
     seconds: dict[str, float] = field(default_factory=dict)
     trace: str = ""
     resumed: bool = False
+    peak_mb: float | None = None
 
 
 def perform(task: Task) -> Outcome:
     """Read, analyse and write one series; an error of any kind becomes a row with its reason."""
     clock = _Clock()
+    memory.peak_bytes(reset=True)
     try:
         volume = clock("read", lambda: read(task.series, task.config.reading))
         masks = clock("read_masks", lambda: read_masks((task.roi, task.anatomy), volume))
         how = {"roi": masks[0], "anatomy": masks[1], "scan_id": task.scan_id, "context": task.context}
         result = clock("analyse", lambda: analyze(volume, task.config, **how))
-        clock("write", lambda: write_scan(result, task))
+        clock("write", lambda: write_scan(result, task, clock.seconds))
     except CalcimapError as error:
-        return Outcome(task.scan_id, failed_row(task, Failure.of(error)), clock.seconds)
+        return _failed(task, Failure.of(error), clock)
     except MemoryError:
         failure = Failure("failed", "memory", "not enough memory; run fewer jobs at a time, or on a larger machine")
-        return Outcome(task.scan_id, failed_row(task, failure), clock.seconds)
+        return _failed(task, failure, clock)
     except OSError as error:
         message = f"files could not be read or written ({error.strerror}); check disk space and permissions"
-        return Outcome(task.scan_id, failed_row(task, Failure("failed", "output", message)), clock.seconds)
+        return _failed(task, Failure("failed", "output", message), clock)
     except Exception as error:  # the boundary: one bad scan never stops the batch
-        logging.getLogger("calcimap").debug("unexpected error in scan %s", task.scan_id, exc_info=True)
         # The text of a foreign exception may hold anything, a patient's name included; its type and place do not.
-        trace = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+        frames = traceback.extract_tb(error.__traceback__)
+        trace = "\n".join(
+            [*(f"  {Path(f.filename).name}:{f.lineno} in {f.name}" for f in frames), type(error).__name__]
+        )
         message = f"an error inside calcimap ({type(error).__name__}); please report it"
-        failure = Failure("failed", "internal", message, trace)
-        return Outcome(task.scan_id, failed_row(task, failure), clock.seconds, trace)
-    return Outcome(task.scan_id, dict(result.record), clock.seconds)
+        return _failed(task, Failure("failed", "internal", message, trace), clock)
+    return Outcome(task.scan_id, dict(result.record), clock.seconds, peak_mb=_peak_mb())
 
 
 def resume(task: Task) -> Outcome | None:
@@ -102,43 +108,54 @@ def resume(task: Task) -> Outcome | None:
         kept = json.loads((task.folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if kept.get("stamp") != task.stamp or not set(_scan_formats(task)) <= set(kept.get("formats", ())):
+    if task.folder.is_symlink() or kept.get("stamp") != task.stamp:
         return None
-    return Outcome(task.scan_id, kept["record"], kept["seconds"], resumed=True)
+    if not set(_scan_formats(task)) <= set(kept.get("formats", ())) or kept.get("files") != _sizes(task.folder):
+        return None
+    return Outcome(task.scan_id, kept["record"], kept["seconds"], resumed=True, peak_mb=kept["peak_mb"])
 
 
-def write_scan(result: ScanResult | ClipResult, task: Task) -> None:
+def write_scan(result: ScanResult | ClipResult, task: Task, seconds: Mapping[str, float]) -> None:
     """Write everything of one scan into its folder, a temporary one first: it is there whole or not at all."""
-    task.folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = task.folder.with_name(f".{task.scan_id}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
+    own_folder(task.folder.parent)
+    draft = (task.work or task.folder.parent) / f".{task.scan_id}.{uuid.uuid4().hex[:8]}"
     draft.mkdir()
     started = time.perf_counter()
     try:
-        for name in TABLES:
-            getattr(result, name).to_parquet(draft / f"{name}.parquet", index=False)
+        for name in PARTS:
+            write_part(getattr(result, name), name, draft)
         for name in _scan_formats(task):
             load(WRITERS[name].scan)(result, draft)
         kept = {
             "stamp": task.stamp,
             "formats": _scan_formats(task),
             "record": dict(result.record),
-            "seconds": {"write": time.perf_counter() - started},
+            "seconds": {**seconds, "write": time.perf_counter() - started},
+            "peak_mb": _peak_mb(),
+            "files": _sizes(draft),
         }
         (draft / RECORD).write_text(json.dumps(kept, indent=1, default=float), encoding="utf-8")
-        shutil.rmtree(task.folder, ignore_errors=True)
-        draft.replace(task.folder)
+        install(draft, task.folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """The tables of a finished scan."""
-    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+def _sizes(folder: Path) -> dict[str, int]:
+    """Size of every file of a scan but its record: what a crash of the machine has cut off is not taken for whole."""
+    return {f.name: f.stat().st_size for f in sorted(folder.iterdir()) if f.name != RECORD}
 
 
 def _scan_formats(task: Task) -> list[str]:
     return [name for name in task.formats if WRITERS[name].scan]
+
+
+def _failed(task: Task, failure: Failure, clock: _Clock) -> Outcome:
+    return Outcome(task.scan_id, failed_row(task, failure), clock.seconds, failure.trace, peak_mb=_peak_mb())
+
+
+def _peak_mb() -> float | None:
+    peak = memory.peak_bytes()
+    return None if peak is None else round(peak / 1e6, 1)
 
 
 def failed_row(task: Task, failure: Failure) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import pandas as pd
 from imaging import Column, Model, Training, UsageError, dump_model, load_model, predict, train_model
 
 from .modelcard import write_card
-from .writers.tables import SCHEMAS, neutral
+from .schemas import SCHEMAS
+from .writers.tables import neutral
 
 EVALUATION = "evaluation.json"
 SETTINGS = ("detection", "scores")

@@ -5,8 +5,14 @@ One module for each kind of command; importing it registers its commands on `app
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import typer
@@ -31,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     )  # UsageError of the click that this typer uses, its own or the real one
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments or ["--help"], prog_name="calcimap", standalone_mode=False)
+        with _stopped_by_sigterm():
+            code = app(arguments or ["--help"], prog_name="calcimap", standalone_mode=False)
     except UsageError as error:
         return _complain(error, 2)
     except CalcimapError as error:
@@ -43,7 +50,32 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("calcimap: stopped; finished scans are kept, run the same command again to go on", file=sys.stderr)
         return 130
+    except Exception as error:
+        # Its text may hold anything, a patient's name included; its type and places do not.
+        places = [
+            f"  {Path(f.filename).name}:{f.lineno} in {f.name}" for f in traceback.extract_tb(error.__traceback__)
+        ]
+        print("\n".join(["calcimap: internal error; please report it with these lines", *places]), file=sys.stderr)
+        print(f"  {type(error).__name__}", file=sys.stderr)
+        return 1
     return int(code or 0)
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Batch systems end a job with SIGTERM and give it some seconds: stop as Ctrl-C does."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _complain(error: CalcimapError, code: int) -> int:

@@ -9,15 +9,21 @@ from typing import Annotated
 import typer
 
 from .app import Context, Inputs, app
-from .terminal import print_summary, progress_bar, set_up_logging
+from .terminal import print_summary, progress, set_up_logging
 
 
 @app.command()
 def run(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", help="output folder: new, empty, or of calcimap", show_default=False)],
-    jobs: Annotated[int, typer.Option("--jobs", help="worker processes on this machine")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", help="worker processes; by default the cores that memory and work allow"),
+    ] = None,
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="address of a running Dask cluster")] = None,
+    shard: Annotated[
+        str, typer.Option("--shard", metavar="I/N", help="only this part of the scans; without it at the end, for all")
+    ] = "1/1",
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with configuration keys")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="as detection.threshold_hu=130; repeatable")
@@ -64,6 +70,7 @@ def run(
         config=Config.load(config, [*_capture_settings(captures, pixel_spacing), *(settings or ())]),
         jobs=jobs,
         scheduler=scheduler,
+        shard=shard,
         formats=[name.strip() for name in formats.split(",") if name.strip()],
         roi=roi,
         anatomy=anatomy,
@@ -71,7 +78,7 @@ def run(
         overwrite=overwrite,
         fail_fast=fail_fast,
         keep_identifiers=keep_identifiers,
-        progress=None if quiet else progress_bar(),
+        progress=None if quiet else progress(),
     )
     if not quiet:
         print_summary(study, inputs)

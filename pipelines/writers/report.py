@@ -6,7 +6,7 @@ import base64
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,18 +17,27 @@ import pandas as pd
 
 from imaging import ECHO_REASONS, EXCLUSION_REASONS, FINDINGS, FLAGS, NOTICE, REASONS
 
+from ..files import replacing
 from ..results import SCANS, StudyResult
 
 DASH = "\N{EN DASH}"
 _MINUS, _THIN = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}"
+MOST_SCANS = 2000
+"""With more scans than that the report holds the summary, and what was not analysed."""
 STATUS = {
     "analysed": "analysed",
     "refused": "refused: understood, and not safe to measure",
     "failed": "failed: an error",
     "ignored": "ignored: not an image series of ours",
 }
-PICTURE_WIDTHS = ((25, 1800), (100, 1400), (10**9, 1000))
-"""Up to so many pictures: so wide, pixels. Keeps the file within what browsers and mail take."""
+PICTURE_WIDTHS = ((25, 1800), (100, 1400), (300, 1000), (MOST_SCANS, 0))
+"""Up to so many pictures: so wide, pixels; 0 for none. Keeps the file within what browsers and mail take."""
+SHOWN = {
+    "findings": "scan_id finding_id pattern pattern_reason volume_mm3 max_diameter_mm intensity_max margin slice_index "
+    "group_id hypothesis hypothesis_tendency not_excluded flags".split(),
+    "excluded": ["scan_id", "reason", "volume_mm3"],
+}
+"""Columns that stand in the section of a scan."""
 MOST_BINS = 14
 
 
@@ -48,8 +57,10 @@ def write_report(study: StudyResult) -> None:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "text": text, "count": count, "words": words}
     source = resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
-    html = environment.from_string(source).render(**_contents(study))
-    (study.out / "report.html").write_text(html + "\n", encoding="utf-8", newline="\n")
+    with replacing(study.out / "report.html") as stream:
+        for part in environment.from_string(source).generate(**_contents(study)):  # a scan at a time, never the whole
+            stream.write(part)
+        stream.write("\n")
 
 
 # -- values as text ----------------------------------------------------------------------------------------------------
@@ -89,12 +100,13 @@ def _missing(value: Any) -> bool:
 
 def _contents(study: StudyResult) -> dict[str, Any]:
     """Everything that the template names."""
-    scans, findings = study.scans, study.findings
+    scans = study.columns("scans", list(SCANS))
+    findings = study.columns("findings", ["max_diameter_mm", "intensity_max", "pattern", "flags"])
     analysed = scans[scans["status"] == "analysed"]
+    listed = scans if len(scans) <= MOST_SCANS else scans[:0]
     left_out = scans[scans["status"].isin(("refused", "failed"))]
-    width = next(w for most, w in PICTURE_WIDTHS if len(analysed) <= most)
-    by_scan = {name: dict(tuple(getattr(study, name).groupby("scan_id"))) for name in ("findings", "excluded")}
-    flags = sorted({flag for table in (scans, findings) for flag in _split(table["flags"])})
+    width = next((w for most, w in PICTURE_WIDTHS if len(analysed) <= most), 0)
+    flags = sorted({flag for table in (scans, findings) for flag in _split(table["flags"].unique())})
     return {
         "notice": NOTICE,
         "version": _version(),
@@ -103,10 +115,13 @@ def _contents(study: StudyResult) -> dict[str, Any]:
         "n_findings": len(findings),
         "n_with": int((analysed["n_findings"] > 0).sum()),
         "n_without": int((analysed["n_findings"] == 0).sum()),
-        "left_out": [_row(row) for _, row in left_out.iterrows()],
+        "left_out": _rows(left_out),
         "ignored": sorted(pd.Series(list(study.ignored.values()), dtype="object").value_counts().items()),
-        "scans": [_scan(_row(row), by_scan, study.out, width) for _, row in scans.iterrows()],
+        "scans": [row | {"flags": _split([row["flags"]])} for row in _rows(listed)],
+        "too_many": len(scans) > MOST_SCANS,
+        "filled": lambda: _filled(study, scans, width),
         "reduced": width < PICTURE_WIDTHS[0][1],
+        "pictures": width > 0,
         "charts": _charts(findings),
         "units": {name: _unit(column.unit) for name, column in (FINDINGS | SCANS).items()},
         "definitions": {name: column.definition for name, column in (FINDINGS | SCANS).items()},
@@ -130,8 +145,8 @@ def _unit(unit: str) -> str:
     return unit.replace("mm2", "mm²").replace("mm3", "mm³")
 
 
-def _row(row: pd.Series) -> dict[str, Any]:
-    return {str(name): value for name, value in row.items()}
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _split(column: Iterable[Any]) -> list[str]:
@@ -139,14 +154,31 @@ def _split(column: Iterable[Any]) -> list[str]:
     return [flag for value in column if not _missing(value) for flag in str(value).split(";") if flag]
 
 
+def _filled(study: StudyResult, scans: pd.DataFrame, width: int) -> Iterator[dict[str, Any]]:
+    """Each scan with what belongs to it, one at a time: all tables are in the order of the scans."""
+    streams = {name: _by_scan(study, name) for name in SHOWN}
+    following = {name: next(stream, None) for name, stream in streams.items()}
+    for row in _rows(scans):
+        own: dict[str, pd.DataFrame | None] = dict.fromkeys(SHOWN)
+        for name, stream in streams.items():
+            group = following[name]
+            if group is not None and group[0] == row["scan_id"]:
+                own[name] = group[1]
+                following[name] = next(stream, None)
+        yield _scan(row, own["findings"], own["excluded"], study.out, width)
+
+
+def _by_scan(study: StudyResult, name: str) -> Iterator[tuple[Any, pd.DataFrame]]:
+    for part in study.batches(name):  # the rows of a scan are never cut: a part ends with a scan
+        yield from part[SHOWN[name]].groupby("scan_id", sort=False)
+
+
 def _scan(
-    scan: dict[str, Any], by_scan: Mapping[str, Mapping[Any, pd.DataFrame]], out: Path, width: int
+    scan: dict[str, Any], findings: pd.DataFrame | None, excluded: pd.DataFrame | None, out: Path, width: int
 ) -> dict[str, Any]:
     """One scan for the template: its row, and what belongs to it."""
     scan_id = scan["scan_id"]
-    findings = by_scan["findings"].get(scan_id)
-    excluded = by_scan["excluded"].get(scan_id)
-    rows = [] if findings is None else [_row(row) for _, row in findings.iterrows()]
+    rows = [] if findings is None else _rows(findings)
     spacings = [scan[f"{name}_spacing_mm"] for name in ("slice", "row", "column")]
     resolved = 3 * max([float(mm) for mm in spacings if not _missing(mm)], default=0.0)
     for row in rows:
@@ -158,7 +190,7 @@ def _scan(
     if excluded is not None:
         groups = excluded.groupby("reason")["volume_mm3"].agg(["count", "sum"]).sort_values("count", ascending=False)
         reasons = [(reason, int(n), float(volume)) for reason, n, volume in groups.itertuples()]
-    picture = _picture(out, scan_id, width) if scan["status"] == "analysed" else None
+    picture = _picture(out, scan_id, width) if scan["status"] == "analysed" and width else None
     return scan | {"flags": _split([scan["flags"]]), "rows": rows, "reasons": reasons, "picture": picture}
 
 

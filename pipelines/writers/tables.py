@@ -1,4 +1,4 @@
-"""Tables of a run: CSV for people, Parquet with units in its schema for programs, and the data dictionary."""
+"""Tables of a run for people (CSV), for programs (Parquet), and the data dictionary."""
 
 from __future__ import annotations
 
@@ -7,40 +7,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from imaging import BURDEN, EXCLUDED, FINDINGS, GROUPS, HYPOTHESES, Column
+from ..files import replacing
+from ..results import StudyResult
+from ..schemas import SCHEMAS
 
-from ..results import SCANS, StudyResult
-
-SCHEMAS: dict[str, dict[str, Column]] = {
-    "findings": FINDINGS,
-    "scans": SCANS,
-    "excluded": EXCLUDED,
-    "groups": GROUPS,
-    "burden": BURDEN,
-    "hypotheses": HYPOTHESES,
-}
+CSV = ("findings", "scans", "burden", "patients", "hypotheses")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A text cell that begins so is run as a formula by spreadsheets."""
 
 
 def write_csv(study: StudyResult) -> None:
-    """Findings, scans, burden and hypotheses as CSV; text that a spreadsheet would run gets a leading apostrophe."""
-    for name in ("findings", "scans", "burden", "hypotheses"):
-        neutral(getattr(study, name)).to_csv(study.out / f"{name}.csv", index=False, lineterminator="\n")
+    """The tables as CSV, part by part; text that a spreadsheet would run gets a leading apostrophe."""
+    for name in CSV:
+        with replacing(study.out / f"{name}.csv") as stream:
+            for k, part in enumerate(study.batches(name)):
+                neutral(part).to_csv(stream, index=False, header=k == 0, lineterminator="\n")
 
 
 def write_parquet(study: StudyResult) -> None:
-    """All tables, with unit, definition and source of every column in the schema's field metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for name, columns in SCHEMAS.items():
-        table = pa.Table.from_pandas(getattr(study, name), preserve_index=False)
-        fields = [
-            field.with_metadata({"unit": c.unit, "definition": c.definition, "source": c.source})
-            for field, c in zip(table.schema, columns.values(), strict=True)
-        ]
-        pq.write_table(table.cast(pa.schema(fields, table.schema.metadata)), study.out / f"{name}.parquet")
+    """All tables as Parquet: merged there already, since `StudyResult` is a view of them."""
+    assert study.tables == study.out
 
 
 def write_dictionary(out: Path) -> None:
@@ -52,7 +38,8 @@ def write_dictionary(out: Path) -> None:
         ]
         for table, columns in SCHEMAS.items()
     }
-    (out / "columns.json").write_text(json.dumps(dictionary, indent=1) + "\n", encoding="utf-8")
+    with replacing(out / "columns.json") as stream:
+        stream.write(json.dumps(dictionary, indent=1) + "\n")
 
 
 def neutral(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,11 +1,19 @@
-"""Executors: the same results anywhere, and a worker that dies loses its item only."""
+"""Executors: the same results anywhere; a worker that dies or hangs loses its job only, and nothing is left behind."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from imaging import UsageError
-from pipelines.executors import WorkerDied, executor
+from pipelines.executors import Job, Limits, Lost, executor
+
+ROOT = Path(__file__).parents[2]
 
 
 def double(number):
@@ -14,29 +22,93 @@ def double(number):
 
 def dies_on_three(number):
     if number == 3:
-        os._exit(9)
+        os.kill(os.getpid(), signal.SIGKILL)
     return 2 * number
 
 
-def test_serial_keeps_the_order():
-    with executor(1) as workers:
-        assert list(workers.map(double, range(5))) == [(k, 2 * k) for k in range(5)]
+def hangs_on_two(number):
+    if number == 2:
+        time.sleep(60)
+    return 2 * number
 
 
-def test_workers_give_the_same_as_serial():
-    with executor(2) as workers:
-        assert sorted(workers.map(double, range(20))) == [(k, 2 * k) for k in range(20)]
+def eats_memory_on_one(number):
+    if number == 1:
+        held = [bytearray(b"x" * (1 << 26)) for _ in range(40)]  # 2.7 GB
+        time.sleep(5)
+        return len(held)
+    return 2 * number
 
 
-def test_a_worker_that_dies_loses_its_item_only():
-    with executor(2) as workers:
-        results = dict(workers.map(dies_on_three, range(12)))
-    assert isinstance(results.pop(3), WorkerDied)
-    assert results == {k: 2 * k for k in range(12) if k != 3}
+def jobs(n, memory=0):
+    return [Job(k, f"job{k}", memory) for k in range(n)]
 
 
-def test_mistakes_are_usage_errors():
-    with pytest.raises(UsageError, match="at least 1"), executor(0):
+def results(workers, function, items):
+    return {job.item: result for job, result in workers.map(function, items)}
+
+
+def test_serial_keeps_the_order(tmp_path):
+    with executor(1, Limits(tmp_path)) as workers:
+        assert [(j.item, r) for j, r in workers.map(double, jobs(5))] == [(k, 2 * k) for k in range(5)]
+
+
+def test_serial_has_a_time_limit(tmp_path):
+    before = signal.getsignal(signal.SIGALRM)
+    with executor(1, Limits(tmp_path, seconds=0.2)) as workers:
+        assert results(workers, hangs_on_two, jobs(4)) == {0: 0, 1: 2, 2: Lost("timeout"), 3: 6}
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_workers_lose_only_what_dies_hangs_or_takes_too_much(tmp_path):
+    """One cluster for the three of them, since starting one takes a while; no mark is left."""
+    with executor(2, Limits(tmp_path, seconds=8.0), worker_memory=1_000_000_000) as workers:
+        assert results(workers, double, jobs(20)) == {k: 2 * k for k in range(20)}
+        assert results(workers, dies_on_three, jobs(8)) == {k: 2 * k for k in range(8)} | {3: Lost("worker_died")}
+        assert results(workers, eats_memory_on_one, jobs(4)) == {0: 0, 1: Lost("worker_died"), 2: 4, 3: 6}
+        assert results(workers, hangs_on_two, jobs(4)) == {0: 0, 1: 2, 2: Lost("timeout"), 3: 6}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_bounds_what_is_under_way(tmp_path):
+    """Two jobs that together need more than there is are never under way at a time; one alone always is."""
+    from pipelines.executors import DaskExecutor
+
+    class Client:
+        def nthreads(self):
+            return {"a": 1, "b": 1, "c": 1}
+
+    held = DaskExecutor(Client(), Limits(tmp_path, memory=10))
+    assert held._room(Job(0, "", 50), [])
+    assert held._room(Job(0, "", 4), [Job(0, "", 6)])
+    assert not held._room(Job(0, "", 5), [Job(0, "", 6)])
+    assert not held._room(Job(0, "", 0), [Job(0, "", 1)] * 3)
+    assert not DaskExecutor(Client(), Limits(tmp_path), alone=True)._room(Job(0, ""), [Job(0, "")])
+
+
+def test_no_process_survives_a_run_that_is_killed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from pathlib import Path\n"
+        "from pipelines.executors import Limits, executor\n"
+        f"with executor(2, Limits(Path({str(tmp_path)!r}))):\n"
+        "    print('up', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "up\n"
+    family = psutil.Process(run.pid).children(recursive=True)
+    assert len(family) >= 5  # scheduler, two nannies, two workers
+    assert all(os.getpgid(p.pid) != os.getpgid(run.pid) for p in family if "dask" in " ".join(p.cmdline()))
+    run.kill()
+    run.wait()
+    run.stdout.close()
+    assert psutil.wait_procs(family, timeout=20)[1] == []
+
+
+def test_mistakes_are_usage_errors(tmp_path):
+    with pytest.raises(UsageError, match="at least 1"), executor(0, Limits(tmp_path)):
         pass
-    with pytest.raises(UsageError, match="no Dask scheduler"), executor(1, "tcp://127.0.0.1:9"):
+    with pytest.raises(UsageError, match="no Dask scheduler"), executor(1, Limits(tmp_path), "tcp://127.0.0.1:9"):
         pass

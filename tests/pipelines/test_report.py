@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from imaging import EXCLUDED, FINDINGS, GROUPS, NOTICE, conform
+from imaging import EXCLUDED, FINDINGS, GROUPS, NOTICE, burden, conform
 from pipelines.results import SCANS, ScanResult, StudyResult
 from pipelines.scan import analyze
+from pipelines.schemas import SCHEMAS, store
 from pipelines.writers.pictures import write_overview
 from pipelines.writers.report import DASH, count, number, text, words, write_report
 
@@ -63,12 +64,14 @@ def study_of(out: Path, results: list[ScanResult], others: list[dict] | None = N
 
     rows = [dict(r.record) for r in results] + (others or [])
     scans = conform(pd.DataFrame(rows, columns=None if rows else list(SCANS)), SCANS)
-    return StudyResult(
-        out, table("findings", FINDINGS), scans, table("excluded", EXCLUDED), table("groups", GROUPS), ignored or {}
-    )
+    tables = {"findings": table("findings", FINDINGS), "excluded": table("excluded", EXCLUDED)}
+    tables |= {"scans": scans, "burden": burden(tables["findings"], scans)}
+    store(out, tables | {"groups": table("groups", GROUPS)})
+    return StudyResult(out, out, ignored or {})
 
 
 def written(study: StudyResult) -> str:
+    store(study.out, {name: getattr(study, name) for name in SCHEMAS})  # a test may have changed its tables
     write_report(study)
     return (study.out / "report.html").read_text(encoding="utf-8")
 

@@ -13,8 +13,9 @@ from imaging.knowledge.base import FORBIDDEN
 from pipelines import Config, StudyResult, open_model, predict_table, rank_study
 from pipelines.cli import main
 from pipelines.results import SCANS
+from pipelines.schemas import store
 from pipelines.training import read_table
-from pipelines.writers.tables import write_csv, write_dictionary, write_parquet
+from pipelines.writers.tables import write_csv, write_dictionary
 
 
 def folder(out, n=240, seed=0, mode="adaptive"):
@@ -29,14 +30,8 @@ def folder(out, n=240, seed=0, mode="adaptive"):
     scans = pd.DataFrame({"scan_id": rows["scan_id"].unique(), "status": "analysed", "body_part": "THIGH"})
     scans["patient_key"] = [f"p{k // 2}" for k in range(len(scans))]
     out.mkdir(parents=True)
-    empty = pd.DataFrame()
-    study = StudyResult(out, conform(rows, FINDINGS), conform(scans, SCANS), empty, empty, {})
-    for name in ("excluded", "groups"):
-        from pipelines.writers.tables import SCHEMAS
-
-        object.__setattr__(study, name, conform(empty, SCHEMAS[name]))
-    write_csv(study)
-    write_parquet(study)
+    store(out, {"findings": conform(rows, FINDINGS), "scans": conform(scans, SCANS)})
+    write_csv(StudyResult(out, out))
     write_dictionary(out)
     config = Config.from_flat({"detection.threshold_mode": mode}).to_dict()
     (out / "run.json").write_text(json.dumps({"config": config}))

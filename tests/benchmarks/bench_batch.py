@@ -1,0 +1,277 @@
+"""A night's run: one large scan beside the peers, two workers beside one, and 1,000 small scans, killed and resumed.
+
+    python tests/benchmarks/bench_batch.py scan [--slices 400] [--repeats 3]
+    python tests/benchmarks/bench_batch.py workers [--slices 400] [--series 4]
+    python tests/benchmarks/bench_batch.py cohort [--series 1000]
+
+scan: from the folder to tables, ours plain (`detection.separate=false`, fixed threshold, tables only) and with
+everything on (separation, patterns, hypotheses, label map, picture, report), and the peer (SimpleITK's series reader,
+skimage `label` and `regionprops_table`, a CSV), alternately, each in a process of its own that has done a small scan
+before. Memory is the peak beyond that process before the scan (Linux).
+workers: the same series under several names, with one worker process and with two; the start of the workers is timed
+apart.
+cohort: small series, 5 % of them bad in 20 ways: a quiet serial run; then two workers, one killed with SIGKILL, then
+the whole run, and resumed. Printed: whether the tables are the same bytes, whether exactly the bad ones were refused
+with their reason, overhead per scan, and the memory of the coordinating process in the first and the second half.
+Nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "sample_data")]
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"
+}  # fmt: skip
+PLAIN = ("--set", "detection.separate=false", "--set", "detection.threshold_mode=fixed", "--formats", "csv,parquet")
+TABLES = "findings scans excluded groups burden patients hypotheses".split()
+
+
+# -- one large scan ----------------------------------------------------------------------------------------------------
+
+
+def write_scan(folder: Path, slices: int, size: int = 512) -> None:
+    """The phantom of bench_components as a raw CT series."""
+    from bench_components import phantom
+
+    from tests.dicom_files import dataset, save
+
+    values = phantom(slices, size, contrast=False)
+    for k in range(slices):
+        hu = values[k].clip(-1024)
+        save(dataset(hu, (0, 0, 1.0 * k), instance=str(k), number=k + 1, SliceThickness=1), folder / f"{k:04d}.dcm")
+
+
+def peer(folder: Path, out: Path) -> int:
+    """What a user would write."""
+    import pandas as pd
+    import SimpleITK as sitk
+    from skimage.measure import label, regionprops_table
+
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    values = sitk.GetArrayFromImage(reader.Execute())
+    names = "label area centroid bbox intensity_mean intensity_min intensity_max intensity_std".split()
+    table = pd.DataFrame(regionprops_table(label(values > 100, connectivity=3), values, properties=names))
+    table.to_csv(out / "peer.csv")
+    return len(table)
+
+
+def ours(folder: Path, out: Path, *, plain: bool) -> int:
+    """`pipelines.run` in this process."""
+    import pipelines
+
+    settings = PLAIN[1:4:2] if plain else ()
+    formats = PLAIN[-1].split(",") if plain else pipelines.batch.DEFAULT_FORMATS
+    study = pipelines.run(folder, out / "out", config=pipelines.Config.load(None, settings), formats=formats, jobs=1)
+    assert study.exit_code == 0, study.scans[["status", "reason", "message"]]
+    stages = json.loads((study.out / "run.json").read_text())["stages"]
+    print("stages", {k: v["max_s"] for k, v in stages.items()}, file=sys.stderr)
+    return study.count("findings")
+
+
+def child(name: str, folder: Path, small: Path) -> None:
+    """One candidate in this process: seconds, bytes beyond what the process held before, findings."""
+    import pipelines.batch  # noqa: F401
+    from pipelines.memory import peak_bytes
+
+    functions = {
+        "plain": lambda f, o: ours(f, o, plain=True), "everything": lambda f, o: ours(f, o, plain=False), "peer": peer
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as made:
+        first, second = Path(made) / "first", Path(made) / "second"
+        first.mkdir(), second.mkdir()
+        functions[name](small, first)
+        before = psutil.Process().memory_info().rss
+        peak_bytes(reset=True)
+        started = time.perf_counter()
+        n = functions[name](folder, second)
+        took = time.perf_counter() - started
+        peak = (peak_bytes() or 0) if name == "peer" else 1e6 * json.loads(
+            (second / "out" / "run.json").read_text())["peak_mb"]["coordinator"]  # fmt: skip
+    print(json.dumps([took, peak - before, n]))
+
+
+def bench_scan(slices: int, repeats: int) -> None:
+    """A large scan beside the peers."""
+    with tempfile.TemporaryDirectory(prefix="calcimap-bench-") as made:
+        folder, small = Path(made) / "large", Path(made) / "small"
+        write_scan(folder, slices)
+        write_scan(small, 12, 64)
+        names = ("peer", "plain", "everything")
+        seen: dict[str, list[list[float]]] = {name: [] for name in names}
+        for _ in range(repeats):
+            for name in names:
+                command = [sys.executable, __file__, "child", name, str(folder), str(small)]
+                done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stderr
+                seen[name].append(json.loads(done.stdout.splitlines()[-1]))
+                print(name, seen[name][-1], done.stderr.splitlines()[-1:], flush=True)
+        volume = slices * 512 * 512 * 2
+        base = statistics.median(s[0] for s in seen["peer"])
+        print(f"{slices} slices; volume {volume / 1e6:.0f} MB; median of {repeats}")
+        for name in names:
+            took, peak, n = (statistics.median(column) for column in zip(*seen[name], strict=True))
+            print(f"{name:12} {took:7.2f} s  {took / base:6.3f} of peer  peak {peak / volume:5.2f} x volume  {n:.0f} rows")
+
+
+# -- two workers beside one --------------------------------------------------------------------------------------------
+
+
+def bench_workers(slices: int, series: int) -> None:
+    """Series a second with one worker and with two, from `workers` in the events to the last scan."""
+    with tempfile.TemporaryDirectory(prefix="calcimap-bench-") as made:
+        base = Path(made)
+        write_scan(base / "first", slices)
+        for k in range(series):
+            renamed(base / "first", base / "in" / f"s{k}", k)
+        shutil.rmtree(base / "first")
+        rates = {}
+        for jobs in (1, 2):
+            out = base / f"out{jobs}"
+            command = [sys.executable, __file__, "forced", str(base / "in"), str(out), str(jobs)]
+            subprocess.run(command, env=ENVIRONMENT, check=True)
+            times = [(e["event"], e["time_unix_s"]) for e in events(out)]
+            started = next(t for name, t in times if name == "ready")
+            last = max(t for name, t in times if name == "scan")
+            rates[jobs] = series / (last - started)
+            print(f"{jobs} worker(s): {last - started:.1f} s for {series} series", flush=True)
+        print(f"two workers: {rates[2] / rates[1]:.2f} x one, load average {os.getloadavg()[0]:.1f}")
+
+
+def renamed(source: Path, target: Path, k: int) -> None:
+    """A copy of a series with UIDs of its own."""
+    from tests.pipelines.cohort import _renamed
+
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        data = file.read_bytes()
+        (target / file.name).write_bytes(_renamed(data[:3000], str(k)) + data[3000:])
+
+
+# -- many small scans --------------------------------------------------------------------------------------------------
+
+
+def events(out: Path) -> list[dict[str, object]]:
+    """What has happened so far."""
+    try:
+        return [json.loads(line) for line in (out / "events.jsonl").read_text().split("\n")[:-1]]
+    except FileNotFoundError:
+        return []
+
+
+def start(folder: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
+    """calcimap in a process of its own."""
+    command = [sys.executable, "-m", "pipelines", "run", str(folder), "--out", str(out), "--jobs", str(jobs)]
+    return subprocess.Popen([*command, "--formats", "csv,parquet", "--quiet"], env=ENVIRONMENT)
+
+
+def watched(run: subprocess.Popen[bytes], out: Path, until: int | None = None) -> Iterator[tuple[int, int]]:
+    """(scans done, bytes held) twice a second until the run ends or so many are done."""
+    process = psutil.Process(run.pid)
+    while run.poll() is None:
+        done = sum(e["event"] == "scan" and not e["resumed"] for e in events(out))
+        try:
+            yield done, process.memory_info().rss
+        except psutil.NoSuchProcess:
+            return
+        if until is not None and done >= until:
+            return
+        time.sleep(0.5)
+
+
+def bench_cohort(series: int) -> None:
+    """1,000 small series."""
+    import pandas as pd
+
+    from tests.pipelines.cohort import write_cohort
+
+    with tempfile.TemporaryDirectory(prefix="calcimap-bench-") as made:
+        base = Path(made)
+        reasons = write_cohort(base / "in", series)
+        print(f"{series} series, {len(reasons)} bad in {len(set(reasons.values()))} ways by reason", flush=True)
+        started = time.monotonic()
+        quiet = start(base / "in", base / "quiet", 1)
+        quiet.wait()
+        took = time.monotonic() - started
+        record = json.loads((base / "quiet" / "run.json").read_text())
+        analysis = sum(record["stages"][s]["sum_s"] for s in ("read", "analyse"))
+        print(f"serial: {took:.0f} s, {1e3 * took / series:.0f} ms a scan, of which {1e3 * analysis / series:.0f} ms "
+              f"reading and analysis: overhead {1e3 * (took - analysis) / series:.0f} ms a scan")  # fmt: skip
+        out = base / "out"
+        run = start(base / "in", out, 2)
+        first = list(watched(run, out, series // 4))
+        workers = [p for p in psutil.Process(run.pid).children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+        os.kill(workers[0].pid, signal.SIGKILL)
+        first += list(watched(run, out, series // 2))
+        run.kill()
+        run.wait()
+        time.sleep(2)
+        again = start(base / "in", out, 2)
+        second = list(watched(again, out))
+        print(f"one worker killed, the run killed after {first[-1][0]} scans, resumed: exit code {again.wait()}")
+        names = [f"{n}.parquet" for n in TABLES] + [f"{n}.csv" for n in TABLES if n not in ("excluded", "groups")]
+        equal = [n for n in names if (base / "quiet" / n).read_bytes() == (out / n).read_bytes()]
+        print(f"tables with the same bytes as the quiet serial run: {len(equal)} of {len(names)}")
+        scans = pd.read_csv(out / "scans.csv")
+        place = pd.read_csv(out / "key.csv")["path"].str.split("/").str[0]
+        bad = scans.assign(name=place)[scans["status"] != "analysed"].set_index("name")["reason"].to_dict()
+        print(f"refused or failed: {len(bad)}; exactly the bad ones with the right reason: {bad == reasons}")
+        for title, seen in (("until killed", first), ("resumed", second)):
+            half = (seen[0][0] + seen[-1][0]) / 2
+            low, high = (max((b for d, b in seen if (d > half) == late), default=0) for late in (False, True))
+            print(f"coordinator, {title}: peak {low / 1e6:.0f} MB in the first half, {high / 1e6:.0f} in the second")
+
+
+def forced(folder: Path, out: Path, jobs: int) -> None:
+    """A run on worker processes, also where it is one; tables only."""
+    import pipelines
+    from pipelines import batch, executors
+
+    original = executors.executor
+
+    def alone(n: int, *rest: object, **how: object) -> object:
+        return original(n, *rest, **how | ({"alone": True} if n == 1 else {}))
+
+    batch.executor = alone
+    pipelines.run(folder, out, jobs=jobs)
+
+
+def main() -> None:
+    """Arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("scan", "workers", "cohort", "child", "forced"))
+    parser.add_argument("rest", nargs="*")
+    parser.add_argument("--slices", type=int, default=400)
+    parser.add_argument("--series", type=int)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    if args.what == "child":
+        child(args.rest[0], Path(args.rest[1]), Path(args.rest[2]))
+    elif args.what == "forced":
+        forced(Path(args.rest[0]), Path(args.rest[1]), int(args.rest[2]))
+    elif args.what == "scan":
+        bench_scan(args.slices, args.repeats)
+    elif args.what == "workers":
+        bench_workers(args.slices, args.series or 4)
+    else:
+        bench_cohort(args.series or 1000)
+
+
+if __name__ == "__main__":
+    main()

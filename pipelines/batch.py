@@ -49,6 +49,7 @@ def run(
     formats: Sequence[str] = DEFAULT_FORMATS,
     roi: str | Path | None = None,
     anatomy: str | Path | None = None,
+    labels: str | Path | None = None,
     context: Context | None = None,
     overwrite: bool = False,
     fail_fast: bool = False,
@@ -75,6 +76,9 @@ def run(
     anatomy : path, optional
         Organ masks of the same kinds: they name organ and side of findings and tell what is bone. The same masks are
         used for every scan, so they are of use for series of one patient and position.
+    labels : path, optional
+        A segmentation on which nothing is searched for: each label (NIfTI, NRRD) or segment (DICOM SEG) is a finding
+        and keeps its number. Series that it does not belong to are refused.
     context : Context, optional
         What is known beside the images (`imaging.Context.load`), for the hypotheses.
     overwrite : bool
@@ -100,15 +104,17 @@ def run(
     wanted = check_formats(tuple(formats))
     folder = _claim(Path(out))
     roots = [Path(p) for p in ([inputs] if isinstance(inputs, str | Path) else inputs)]
-    for given, name in ((roi, "region of interest"), (anatomy, "anatomy")):
-        if given is not None and not Path(given).exists():
-            raise UsageError(f"the {name} does not exist; check its path", Path(given))
+    masks = {k: Path(p) for k, p in (("roi", roi), ("anatomy", anatomy), ("labels", labels)) if p is not None}
+    for name, given in masks.items():
+        if not given.exists():
+            raise UsageError(f"the file given as {name} does not exist; check its path", given)
+    if {"roi", "labels"} <= masks.keys():
+        raise UsageError("a region of interest restricts the search; nothing is searched for where labels are given")
     found = [find_series(root, exclude=(folder,), params=config.reading) for root in roots]
     entries = _entries([s for f in found for s in f.series], found, config)
     aside = _entries([s for f in found for s in f.set_aside], found, config)
     log.info("%d series to analyse, %d set aside", len(entries), len(aside))
 
-    masks = {k: None if p is None else Path(p) for k, p in (("roi", roi), ("anatomy", anatomy))}
     known = context or Context()
     tasks = [_task(e, config, folder, wanted, masks, known) for e in entries]
     outcomes = _perform_all(tasks, jobs, scheduler, overwrite, fail_fast, progress)
@@ -159,13 +165,13 @@ def _entries(series: list[Series], found: list[Found], config: Config) -> list[_
 
 
 def _task(
-    entry: _Entry, config: Config, out: Path, formats: tuple[str, ...], masks: dict[str, Path | None], context: Context
+    entry: _Entry, config: Config, out: Path, formats: tuple[str, ...], masks: dict[str, Path], context: Context
 ) -> Task:
     stamp = {"input": provenance.fingerprint(entry.series), "config": config.digest(), "version": provenance.version()}
-    stamp |= {name: provenance.files(path) for name, path in masks.items() if path is not None}
+    stamp |= {name: provenance.files(path) for name, path in masks.items()}
     stamp["context"] = json.loads(json.dumps(context.to_dict()))
     folder = out / "scans" / entry.scan_id
-    return Task(entry.scan_id, entry.series, config, folder, formats, stamp, **masks, context=context)
+    return Task(entry.scan_id, entry.series, config, folder, formats, stamp, masks, context)
 
 
 def _perform_all(

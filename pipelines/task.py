@@ -8,19 +8,19 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from imaging import CalcimapError, Context, Series
+from imaging import CalcimapError, Context, RefusedError, Series
 
 from .config import Config
 from .results import ClipResult, Failure, ScanResult
 from .scan import analyze, read, read_masks
-from .writers import WRITERS, load
+from .writers import WRITERS, Origin
 
 TABLES = ("findings", "excluded", "groups", "hypotheses")
 RECORD = "record.json"
@@ -41,8 +41,9 @@ class Task:
         Formats wanted; those with a scan writer are written here.
     stamp : dict
         What makes a finished scan still valid: hashes of input and configuration, version. Kept beside the results.
-    roi, anatomy : Path, optional
-        Masks of the region of interest, and of organs: a file or a folder.
+    masks : mapping of str to Path
+        Files or folders with the region of interest (``roi``), organs (``anatomy``), and a segmentation to be measured
+        as it is (``labels``); those that were given.
     context : Context
         What is known beside the images.
     """
@@ -53,8 +54,7 @@ class Task:
     folder: Path
     formats: tuple[str, ...]
     stamp: dict[str, Any]
-    roi: Path | None = None
-    anatomy: Path | None = None
+    masks: Mapping[str, Path] = field(default_factory=dict)
     context: Context = field(default_factory=Context)
 
 
@@ -74,10 +74,10 @@ def perform(task: Task) -> Outcome:
     clock = _Clock()
     try:
         volume = clock("read", lambda: read(task.series, task.config.reading))
-        masks = clock("read_masks", lambda: read_masks((task.roi, task.anatomy), volume))
-        how = {"roi": masks[0], "anatomy": masks[1], "scan_id": task.scan_id, "context": task.context}
+        masks = clock("read_masks", lambda: read_masks(task.masks, volume))
+        how = {**masks, "scan_id": task.scan_id, "context": task.context}
         result = clock("analyse", lambda: analyze(volume, task.config, **how))
-        clock("write", lambda: write_scan(result, task))
+        record = clock("write", lambda: write_scan(result, task))
     except CalcimapError as error:
         return Outcome(task.scan_id, failed_row(task, Failure.of(error)), clock.seconds)
     except MemoryError:
@@ -93,7 +93,7 @@ def perform(task: Task) -> Outcome:
         message = f"an error inside calcimap ({type(error).__name__}); please report it"
         failure = Failure("failed", "internal", message, trace)
         return Outcome(task.scan_id, failed_row(task, failure), clock.seconds, trace)
-    return Outcome(task.scan_id, dict(result.record), clock.seconds)
+    return Outcome(task.scan_id, record, clock.seconds)
 
 
 def resume(task: Task) -> Outcome | None:
@@ -107,8 +107,14 @@ def resume(task: Task) -> Outcome | None:
     return Outcome(task.scan_id, kept["record"], kept["seconds"], resumed=True)
 
 
-def write_scan(result: ScanResult | ClipResult, task: Task) -> None:
-    """Write everything of one scan into its folder, a temporary one first: it is there whole or not at all."""
+def write_scan(result: ScanResult | ClipResult, task: Task) -> dict[str, Any]:
+    """Write everything of one scan into its folder, a temporary one first: it is there whole or not at all.
+
+    Returns
+    -------
+    dict
+        The scan's row, which also says what could not be written and why: the scan stays analysed.
+    """
     task.folder.parent.mkdir(parents=True, exist_ok=True)
     draft = task.folder.with_name(f".{task.scan_id}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
@@ -117,17 +123,23 @@ def write_scan(result: ScanResult | ClipResult, task: Task) -> None:
     try:
         for name in TABLES:
             getattr(result, name).to_parquet(draft / f"{name}.parquet", index=False)
+        left_out = {}
         for name in _scan_formats(task):
-            load(WRITERS[name].scan)(result, draft)
+            try:
+                WRITERS[name].write_scan(result, draft, Origin(task.series, task.config))
+            except RefusedError as error:
+                left_out[name] = error.reason
+        record = dict(result.record) | {"not_written": ";".join(f"{k}:{v}" for k, v in left_out.items()) or None}
         kept = {
             "stamp": task.stamp,
             "formats": _scan_formats(task),
-            "record": dict(result.record),
+            "record": record,
             "seconds": {"write": time.perf_counter() - started},
         }
         (draft / RECORD).write_text(json.dumps(kept, indent=1, default=float), encoding="utf-8")
         shutil.rmtree(task.folder, ignore_errors=True)
         draft.replace(task.folder)
+        return record
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -64,6 +64,8 @@ SHADOWS: dict[str, Triple] = {
     "strong": SHADOWING,
 }
 """Shadow class -> CID 6155, posterior acoustic features."""
+GRADES = ("weak", "strong")
+"""Shadow classes that the standard term does not tell from each other."""
 SIDES: dict[str, Triple] = {"left": ("7771000", "SCT", "Left"), "right": ("24028007", "SCT", "Right")}
 SITES: dict[str, Triple] = {
     "adrenal": ("23451007", "SCT", "Adrenal gland"),
@@ -99,6 +101,7 @@ PIXELS: Triple = ("{pixels}", "UCUM", "pixels")
 GREY: Triple = ("1", "UCUM", "no units")
 
 DETECTION_MASK: Triple = ("detection_mask", LOCAL, "Mask of voxels above the detection threshold")
+GIVEN_MASK: Triple = ("given_mask", LOCAL, "Given segmentation")
 HALFMAX_MASK: Triple = ("halfmax_mask", LOCAL, "Mask at half of the maximum above background")
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydicom.sr.coding import Code
+    from highdicom.sr import CodedConcept
 
 Triple = tuple[str, str, str]
 """Code value, coding scheme, meaning."""
@@ -114,7 +115,7 @@ class Measure:
     column : str
     name, unit : Triple
     method, derivation : Triple, optional
-        Which mask it is measured on; what is taken of the values.
+        Which mask it is measured on, where two measures have one name; what is taken of the values.
     factor : float
         From the unit of the column to that of the measurement.
     """
@@ -136,35 +137,36 @@ _ATTENUATION: Triple = ("112031", "DCM", "Attenuation Coefficient")
 CT_MEASURES: tuple[Measure, ...] = (
     Measure("volume_mm3", VOLUME, MM3, DETECTION_MASK),
     Measure("volume_halfmax_mm3", VOLUME, MM3, HALFMAX_MASK),
-    Measure("max_diameter_mm", ("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh"), MM, HALFMAX_MASK),
-    Measure("axial_diameter_mm", ("103339001", "SCT", "Long axis"), MM, HALFMAX_MASK),
-    Measure("axial_perpendicular_mm", ("131189007", "SCT", "Perpendicular Axis"), MM, HALFMAX_MASK),
-    Measure("surface_area_mm2", ("C0JK", "IBSI", "Surface Area of Mesh"), MM2, HALFMAX_MASK),
-    Measure("major_axis_mm", ("TDIC", "IBSI", "Major Axis in 3D Length"), MM, HALFMAX_MASK),
-    Measure("minor_axis_mm", ("P9VJ", "IBSI", "Minor Axis in 3D Length"), MM, HALFMAX_MASK),
-    Measure("least_axis_mm", ("7J51", "IBSI", "Least Axis in 3D Length"), MM, HALFMAX_MASK),
-    Measure("sphericity", ("QCFX", "IBSI", "Sphericity"), ONE, HALFMAX_MASK),
-    Measure("elongation", ("Q3CK", "IBSI", "Elongation"), ONE, HALFMAX_MASK),
-    Measure("flatness", ("N17B", "IBSI", "Flatness"), ONE, HALFMAX_MASK),
-    Measure("solidity", ("R3ER", "IBSI", "Volume Density in Convex Hull"), ONE, HALFMAX_MASK),
+    Measure("max_diameter_mm", ("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh"), MM),
+    Measure("axial_diameter_mm", ("103339001", "SCT", "Long axis"), MM),
+    Measure("axial_perpendicular_mm", ("131189007", "SCT", "Perpendicular Axis"), MM),
+    Measure("surface_area_mm2", ("C0JK", "IBSI", "Surface Area of Mesh"), MM2),
+    Measure("major_axis_mm", ("TDIC", "IBSI", "Major Axis in 3D Length"), MM),
+    Measure("minor_axis_mm", ("P9VJ", "IBSI", "Minor Axis in 3D Length"), MM),
+    Measure("least_axis_mm", ("7J51", "IBSI", "Least Axis in 3D Length"), MM),
+    Measure("sphericity", ("QCFX", "IBSI", "Sphericity"), ONE),
+    Measure("elongation", ("Q3CK", "IBSI", "Elongation"), ONE),
+    Measure("flatness", ("N17B", "IBSI", "Flatness"), ONE),
+    Measure("solidity", ("R3ER", "IBSI", "Volume Density in Convex Hull"), ONE),
     Measure(
-        "shell_coverage", ("112018", "DCM", "Calcification extent as percent of surface"), PERCENT, HALFMAX_MASK,
+        "shell_coverage", ("112018", "DCM", "Calcification extent as percent of surface"), PERCENT,
         factor=100.0,
     ),
-    Measure("shell_thickness_mm", ("122445", "DCM", "Wall Thickness"), MM, HALFMAX_MASK),
-    Measure("intensity_mean", ("112181", "DCM", "Mean Attenuation Coefficient"), HU, DETECTION_MASK),
-    Measure("intensity_sd", ("112183", "DCM", "Standard Deviation of Attenuation Coefficient"), HU, DETECTION_MASK),
-    Measure("intensity_min", ("112179", "DCM", "Minimum Attenuation Coefficient"), HU, DETECTION_MASK),
-    Measure("intensity_median", ("112182", "DCM", "Median Attenuation Coefficient"), HU, DETECTION_MASK),
-    Measure("intensity_max", ("112180", "DCM", "Maximum Attenuation Coefficient"), HU, DETECTION_MASK),
+    Measure("shell_thickness_mm", ("122445", "DCM", "Wall Thickness"), MM),
+    Measure("intensity_mean", ("112181", "DCM", "Mean Attenuation Coefficient"), HU),
+    Measure("intensity_sd", ("112183", "DCM", "Standard Deviation of Attenuation Coefficient"), HU),
+    Measure("intensity_min", ("112179", "DCM", "Minimum Attenuation Coefficient"), HU),
+    Measure("intensity_median", ("112182", "DCM", "Median Attenuation Coefficient"), HU),
+    Measure("intensity_max", ("112180", "DCM", "Maximum Attenuation Coefficient"), HU),
     Measure(
-        "intensity_p95", _ATTENUATION, HU, DETECTION_MASK, ("371889001", "SCT", "95th Percentile Value of population")
+        "intensity_p95", _ATTENUATION, HU, derivation=("371889001", "SCT", "95th Percentile Value of population")
     ),
     Measure("threshold_hu", ("112032", "DCM", "Threshold Attenuation Coefficient"), HU),
     Measure("agatston", ("112058", "DCM", "Calcium score"), ONE),
     Measure("mass_mg", ("122661", "DCM", "Calcium Mass"), MG),
 )  # fmt: skip
-"""Columns of CT findings in a report; every other one is left to the table."""
+"""Columns of CT findings in a report; every other one is left to the table. Form is that of the half-maximum mask,
+attenuation that of the detection mask."""
 
 _DIAMETER: Triple = ("81827009", "SCT", "Diameter")
 _SHADOW_AUC = local("shadow_auc", "Probability that tissue beside is brighter than behind")
@@ -185,11 +187,13 @@ US_MEASURES: tuple[Measure, ...] = (
 """Columns of ultrasound findings in a report."""
 
 
-def code(triple: Triple) -> Code:
-    """A triple as a coded entry."""
-    from pydicom.sr.coding import Code
+@cache
+def code(triple: Triple) -> CodedConcept:
+    """A triple as a coded entry; made once, since a report holds each of them hundreds of times."""
+    from highdicom.sr import CodedConcept
 
-    return Code(*triple)
+    value, scheme, meaning = triple
+    return CodedConcept(value, scheme, meaning)
 
 
 def descriptors(pattern: str) -> list[Triple]:

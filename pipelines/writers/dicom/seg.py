@@ -305,16 +305,9 @@ def _derivation(source: Source, image: Instance) -> Dataset:
     origin = _image_item(source.sop_class, source.sop_instance(image))
     if image.frames > 1:
         origin.ReferencedFrameNumber = image.frame + 1
-    origin.PurposeOfReferenceCodeSequence = [_coded(codes.SEGMENTED_FROM)]
+    origin.PurposeOfReferenceCodeSequence = [codes.code(codes.SEGMENTED_FROM)]
     origin.SpatialLocationsPreserved = "YES"
     item = Dataset()
-    item.DerivationCodeSequence = [_coded(codes.SEGMENTATION)]
+    item.DerivationCodeSequence = [codes.code(codes.SEGMENTATION)]
     item.SourceImageSequence = [origin]
     return item
-
-
-def _coded(triple: codes.Triple) -> Dataset:
-    from highdicom.sr import CodedConcept
-
-    value, scheme, meaning = triple
-    return CodedConcept(value, scheme, meaning)

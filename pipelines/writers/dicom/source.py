@@ -180,7 +180,7 @@ class Source:
         for keyword in ("PatientName", "ReferringPhysicianName"):
             name = _valid(keyword, self.identity.text(keyword))
             setattr(dataset, keyword, f"{name}^" if name and "^" not in name else name)
-        for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
+        for keyword in ("InstanceCreationDate", "InstanceCreationTime", "ContributingEquipmentSequence"):
             if keyword in dataset:
                 delattr(dataset, keyword)
 

@@ -19,7 +19,7 @@ from ... import provenance
 from ...results import ClipResult, ScanResult
 from .. import Origin
 from . import codes
-from .source import NAME, Source
+from .source import NAME, SINGLE, Source
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
@@ -135,6 +135,8 @@ def segmentation(result: ScanResult, source: Source) -> Segmentation:
         labels = reference.numbers.astype(np.uint16 if reference.numbers.max() > 255 else np.uint8)
         seg.PixelData = _run_length(place, labels[parts.component], len(frames), volume.shape[1:])
     seg.Rows, seg.Columns = volume.shape[1:]
+    # Planes without a voxel are left out: only this tells a reader how far apart the others are.
+    seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = _measures(volume)
     seg.SegmentsOverlap = "NO"
     return seg
 
@@ -190,6 +192,7 @@ def _stub(volume: Volume, source: Source) -> Dataset:
     """An image of the study as far as highdicom looks at it; 1 x 1 as the table is."""
     along_row, along_column = volume.affine[:3, 2] / volume.spacing[2], volume.affine[:3, 1] / volume.spacing[1]
     stub = source.image(source.instances[0])
+    stub.SOPClassUID = SINGLE["CT"]  # of several frames highdicom would want them all described; `_refer` names the class
     stub.FrameOfReferenceUID = source.frame_of_reference
     stub.PositionReferenceIndicator = ""
     given = source.instances[0].orientation

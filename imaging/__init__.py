@@ -48,12 +48,14 @@ if TYPE_CHECKING:
     from .reading.clips import read_clip
     from .reading.codecs import decoders
     from .reading.discover import find_series
+    from .reading.identity import Identity, read_identity
+    from .reading.labelmaps import TRACKING_ID, read_label_map
     from .reading.masks import read_mask
     from .reading.params import ReadParams
     from .reading.read import read_volume
     from .scores import SCORES, Calibration, ScoreDefinition, ScoreParams, Scoring, burden, score, scoring_of
     from .separate import EXCLUSION_REASONS
-    from .series import FACTS, Found, Region, Series
+    from .series import FACTS, Found, Instance, Region, Series
     from .ultrasound.confidence import confidence_map
     from .ultrasound.detection import ECHO_REASONS, Echoes, find_echoes
     from .ultrasound.params import UltrasoundParams
@@ -94,6 +96,8 @@ _HOME = {
     "Model": "learning.model", "predict": "learning.model",
     "Training": "learning.training", "train_model": "learning.training",
     "read_anatomy": "reading.anatomy", "read_mask": "reading.masks",
+    "Identity": "reading.identity", "read_identity": "reading.identity",
+    "TRACKING_ID": "reading.labelmaps", "read_label_map": "reading.labelmaps",
     "DetectionParams": "params",
     "RULES": "patterns", "VOCABULARY": "patterns", "Rule": "patterns", "name_patterns": "patterns",
     "ReadParams": "reading.params",
@@ -101,7 +105,7 @@ _HOME = {
     "SCORES": "scores", "Calibration": "scores", "ScoreDefinition": "scores", "ScoreParams": "scores",
     "Scoring": "scores", "burden": "scores", "score": "scores", "scoring_of": "scores",
     "EXCLUSION_REASONS": "separate",
-    "FACTS": "series", "Found": "series", "Region": "series", "Series": "series",
+    "FACTS": "series", "Found": "series", "Instance": "series", "Region": "series", "Series": "series",
     "Volume": "volume",
 }  # fmt: skip
 
@@ -121,6 +125,7 @@ __all__ = [
     "REASONS",
     "RULES",
     "SCORES",
+    "TRACKING_ID",
     "VOCABULARY",
     "Anatomy",
     "CalcimapError",
@@ -138,6 +143,8 @@ __all__ = [
     "Feature",
     "Found",
     "GeometryError",
+    "Identity",
+    "Instance",
     "LimitError",
     "Model",
     "ReadError",
@@ -183,6 +190,8 @@ __all__ = [
     "rank_hypotheses",
     "read_anatomy",
     "read_clip",
+    "read_identity",
+    "read_label_map",
     "read_mask",
     "read_volume",
     "rule_classifier",

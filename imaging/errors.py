@@ -40,6 +40,7 @@ REASONS: dict[str, str] = {
     "geometry_mismatch": "a mask does not lie on the grid of the scan",
     "empty_mask": "a mask holds no voxel",
     "not_mask": "the values of a mask are not whole numbers",
+    "overlap": "segments share voxels: a voxel belongs to one finding",
     "other_features": "a model and a table do not have the same features",
     "other_definition": "a table was made with other settings or definitions than a model was trained with",
     "not_model": "a file that is no model of calcimap, damaged, or not safe to read",
@@ -66,6 +67,10 @@ REASONS: dict[str, str] = {
     "symlink": "a symbolic link, not followed",
     "archived": "NIfTI or NRRD inside an archive, which is not read; unpack it",
     "own_output": "written by calcimap",
+    # not written: the scan was analysed, an object asked for cannot be made
+    "no_dicom_source": "NIfTI, NRRD and pictures belong to no DICOM study that an object could refer to",
+    "no_place": "an ultrasound image has no place in the patient: there is no segmentation of it, only a report",
+    "nothing_found": "a segmentation object holds at least one segment, and nothing was found",
     # failed: an error
     "internal": "an error inside calcimap",
     "memory": "the process ran out of memory",

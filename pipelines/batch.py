@@ -66,6 +66,7 @@ def run(
     formats: Sequence[str] = DEFAULT_FORMATS,
     roi: str | Path | None = None,
     anatomy: str | Path | None = None,
+    labels: str | Path | None = None,
     context: Context | None = None,
     overwrite: bool = False,
     fail_fast: bool = False,
@@ -95,6 +96,9 @@ def run(
     anatomy : path, optional
         Organ masks of the same kinds: they name organ and side of findings and tell what is bone. The same masks are
         used for every scan, so they are of use for series of one patient and position.
+    labels : path, optional
+        A segmentation on which nothing is searched for: each label (NIfTI, NRRD) or segment (DICOM SEG) is a finding
+        and keeps its number. Series that it does not belong to are refused.
     context : Context, optional
         What is known beside the images (`imaging.Context.load`), for the hypotheses.
     overwrite : bool
@@ -122,15 +126,17 @@ def run(
     config, part = config or Config(), Shard.parse(shard)
     wanted = check_formats(tuple(formats))
     roots = [Path(p) for p in ([inputs] if isinstance(inputs, str | Path) else inputs)]
-    masks = {k: None if p is None else Path(p) for k, p in (("roi", roi), ("anatomy", anatomy))}
+    masks = {k: Path(p) for k, p in (("roi", roi), ("anatomy", anatomy), ("labels", labels)) if p is not None}
+    if {"roi", "labels"} <= masks.keys():
+        raise UsageError("a region of interest restricts the search; nothing is searched for where labels are given")
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
     with contextlib.ExitStack() as held:
         place = held.enter_context(claimed(Path(out), part.name if part.of > 1 else ""))
         journal = held.enter_context(Journal(place.tables))
         for name, mask in masks.items():
-            if mask is not None and not mask.exists():
-                raise UsageError(f"the mask for {name} does not exist; check its path", mask)
+            if not mask.exists():
+                raise UsageError(f"the file given as {name} does not exist; check its path", mask)
         plan = survey(roots, place.out, config, part)
         conditions = Conditions(config, wanted, place.out, place.work, masks, context or Context())
         notes = held.enter_context(contextlib.closing(summary.Notes(place.work / "notes")))

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from imaging import DetectionParams, ReadParams, ScoreParams, UltrasoundParams, UsageError
 
@@ -41,6 +41,22 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class DicomObjects:
+    """What the DICOM objects of ``--formats seg,sr`` hold."""
+
+    seg_type: Literal["binary", "labelmap"] = "binary"
+    """binary is read everywhere; labelmap is smaller by far and read by newer software only."""
+    sr_max_findings: int = 200
+    """The largest findings are described in the report, the others are left to the table."""
+
+    def __post_init__(self) -> None:
+        if self.seg_type not in ("binary", "labelmap"):
+            raise UsageError(f"dicom.seg_type must be binary or labelmap, got {self.seg_type!r}")
+        if self.sr_max_findings < 1:
+            raise UsageError(f"dicom.sr_max_findings must be at least 1, got {self.sr_max_findings}")
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that can be set; groups as in ``--set detection.threshold_hu=130``."""
 
@@ -48,6 +64,7 @@ class Config:
     reading: ReadParams = field(default_factory=ReadParams)
     scores: ScoreParams = field(default_factory=ScoreParams)
     ultrasound: UltrasoundParams = field(default_factory=UltrasoundParams)
+    dicom: DicomObjects = field(default_factory=DicomObjects)
     privacy: Privacy = field(default_factory=Privacy)
     batch: Batch = field(default_factory=Batch)
 

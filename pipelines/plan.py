@@ -170,7 +170,8 @@ class Conditions:
     formats : tuple of str
     out, work : Path
         The output folder, and one in it for what is not finished.
-    roi, anatomy : Path, optional
+    masks : mapping of str to Path
+        As of `Task`.
     context : Context
     """
 
@@ -178,7 +179,7 @@ class Conditions:
     formats: tuple[str, ...]
     out: Path
     work: Path
-    masks: Mapping[str, Path | None]
+    masks: Mapping[str, Path]
     context: Context
 
     def stamp(self) -> dict[str, Any]:
@@ -186,12 +187,12 @@ class Conditions:
         made: dict[str, Any] = {
             "config": self.config.digest(), "version": provenance.version(), "columns": schemas.digest()
         }  # fmt: skip
-        made |= {name: provenance.files(path) for name, path in self.masks.items() if path is not None}
+        made |= {name: provenance.files(path) for name, path in self.masks.items()}
         return made | {"context": json.loads(json.dumps(self.context.to_dict()))}
 
     def task(self, entry: Entry, stamp: dict[str, Any]) -> Task:
         """The work on one series."""
         return Task(
             entry.scan_id, entry.series, self.config, self.out / "scans" / entry.scan_id, self.formats,
-            stamp | {"input": entry.fingerprint}, **self.masks, context=self.context, work=self.work,
+            stamp | {"input": entry.fingerprint}, self.masks, context=self.context, work=self.work,
         )  # fmt: skip

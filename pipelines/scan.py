@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from imaging import (
     Anatomy,
     Clip,
     Context,
+    Detection,
     ReadParams,
     RefusedError,
     Series,
@@ -27,6 +29,7 @@ from imaging import (
     name_patterns,
     read_anatomy,
     read_clip,
+    read_label_map,
     read_volume,
     score,
 )
@@ -41,10 +44,11 @@ Mask = ArrayLike | Volume | Anatomy | None
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """What is given beside the image: masks, context for the hypotheses, and the name of the scan."""
+    """What is given beside the image: masks, a segmentation, context for the hypotheses, and the name of the scan."""
 
     roi: Mask
     anatomy: Anatomy | None
+    labels: ArrayLike | Volume | None
     context: Context | None
     scan_id: str
 
@@ -55,6 +59,7 @@ def analyze(
     *,
     roi: Mask = None,
     anatomy: Anatomy | None = None,
+    labels: ArrayLike | Volume | None = None,
     scan_id: str = "",
     context: Context | None = None,
 ) -> ScanResult | ClipResult:
@@ -69,6 +74,8 @@ def analyze(
         Region of interest on the grid of a CT scan.
     anatomy : Anatomy, optional
         Organ masks on the grid of a CT scan (`imaging.read_anatomy`): they name organ and side, and tell what is bone.
+    labels : array_like of int, or Volume, optional
+        A segmentation of a CT scan, on its grid: nothing is searched for, each label is a finding, measured as given.
     scan_id : str, optional
         Stands in the first column of every table.
     context : Context, optional
@@ -82,14 +89,19 @@ def analyze(
     if isinstance(volume, Volume) and volume.modality == "US":
         volume = Clip.from_volume(volume)
     modality = MODALITIES[volume.modality]
-    if not modality.masks and (roi is not None or anatomy is not None):
+    if not modality.masks and any(given is not None for given in (roi, anatomy, labels)):
         raise UsageError("masks are for CT: an ultrasound image has no place in the patient")
-    return modality.way(volume, config or Config(), Beside(roi, anatomy, context, scan_id))
+    if roi is not None and labels is not None:
+        raise UsageError("a region of interest restricts the search; nothing is searched for where labels are given")
+    return modality.way(volume, config or Config(), Beside(roi, anatomy, labels, context, scan_id))
 
 
 def _tomography(volume: Scan, config: Config, beside: Beside) -> ScanResult:
     assert isinstance(volume, Volume)
-    detection = detect(volume, config.detection, roi=beside.roi, anatomy=beside.anatomy)
+    if beside.labels is None:
+        detection = detect(volume, config.detection, roi=beside.roi, anatomy=beside.anatomy)
+    else:
+        detection = Detection.from_labels(volume, beside.labels, anatomy=beside.anatomy)
     findings = measure(detection)
     findings = score(findings, detection, config.scores)
     findings = group(findings, detection)
@@ -124,14 +136,23 @@ def read(series: Series, params: ReadParams) -> Scan:
     return MODALITIES.get(series.modality, MODALITIES["CT"]).read(series, params)
 
 
-def read_masks(paths: Sequence[Path | None], scan: Scan) -> list[Anatomy | None]:
-    """Masks on the grid of a scan.
+def read_masks(paths: Mapping[str, Path], scan: Scan) -> dict[str, Anatomy | NDArray[np.int32]]:
+    """What files hold for a scan, on its grid, by the parameter of `analyze` that takes it: roi, anatomy, labels.
 
     Raises
     ------
     RefusedError
         Masks for a modality that takes none.
     """
-    if isinstance(scan, Clip) and any(paths):
+    if isinstance(scan, Volume):
+        return {name: MASK_READERS[name](path, scan) for name, path in paths.items()}
+    if paths:
         raise RefusedError("geometry_mismatch", "masks are for CT: an ultrasound image has no place in the patient")
-    return [read_anatomy(p, scan) if p is not None and isinstance(scan, Volume) else None for p in paths]
+    return {}
+
+
+MASK_READERS: dict[str, Callable[[Path, Volume], Anatomy | NDArray[np.int32]]] = {
+    "roi": read_anatomy,
+    "anatomy": read_anatomy,
+    "labels": read_label_map,
+}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imaging import CalcimapError, Context, Series
+from imaging import CalcimapError, Context, RefusedError, Series
 
 from . import memory
 from .config import Config
@@ -20,7 +20,7 @@ from .files import install, own_folder
 from .results import ClipResult, Failure, ScanResult
 from .scan import analyze, read, read_masks
 from .schemas import PARTS, write_part
-from .writers import WRITERS, load
+from .writers import WRITERS, Origin
 
 RECORD = "record.json"
 
@@ -40,8 +40,9 @@ class Task:
         Formats wanted; those with a scan writer are written here.
     stamp : dict
         What makes a finished scan still valid: hashes of input and configuration, version. Kept beside the results.
-    roi, anatomy : Path, optional
-        Masks of the region of interest, and of organs: a file or a folder.
+    masks : mapping of str to Path
+        Files or folders with the region of interest (``roi``), organs (``anatomy``), and a segmentation to be measured
+        as it is (``labels``); those that were given.
     context : Context
         What is known beside the images.
     """
@@ -52,8 +53,7 @@ class Task:
     folder: Path
     formats: tuple[str, ...]
     stamp: dict[str, Any]
-    roi: Path | None = None
-    anatomy: Path | None = None
+    masks: Mapping[str, Path] = field(default_factory=dict)
     context: Context = field(default_factory=Context)
     work: Path | None = None
     """Folder for what is not finished, on the same disk as `folder`; the folder above that by default."""
@@ -79,10 +79,10 @@ def perform(task: Task) -> Outcome:
     memory.peak_bytes(reset=True)
     try:
         volume = clock("read", lambda: read(task.series, task.config.reading))
-        masks = clock("read_masks", lambda: read_masks((task.roi, task.anatomy), volume))
-        how = {"roi": masks[0], "anatomy": masks[1], "scan_id": task.scan_id, "context": task.context}
+        masks = clock("read_masks", lambda: read_masks(task.masks, volume))
+        how = {**masks, "scan_id": task.scan_id, "context": task.context}
         result = clock("analyse", lambda: analyze(volume, task.config, **how))
-        clock("write", lambda: write_scan(result, task, clock.seconds))
+        record = clock("write", lambda: write_scan(result, task, clock.seconds))
     except CalcimapError as error:
         return _failed(task, Failure.of(error), clock)
     except MemoryError:
@@ -99,7 +99,7 @@ def perform(task: Task) -> Outcome:
         )
         message = f"an error inside calcimap ({type(error).__name__}); please report it"
         return _failed(task, Failure("failed", "internal", message, trace), clock)
-    return Outcome(task.scan_id, dict(result.record), clock.seconds, peak_mb=_peak_mb())
+    return Outcome(task.scan_id, record, clock.seconds, peak_mb=_peak_mb())
 
 
 def resume(task: Task) -> Outcome | None:
@@ -115,27 +115,38 @@ def resume(task: Task) -> Outcome | None:
     return Outcome(task.scan_id, kept["record"], kept["seconds"], resumed=True, peak_mb=kept["peak_mb"])
 
 
-def write_scan(result: ScanResult | ClipResult, task: Task, seconds: Mapping[str, float]) -> None:
-    """Write everything of one scan into its folder, a temporary one first: it is there whole or not at all."""
+def write_scan(result: ScanResult | ClipResult, task: Task, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Write everything of one scan into its folder, a temporary one first: it is there whole or not at all.
+
+    Returns
+    -------
+    dict
+        The scan's row, which also says what could not be written and why: the scan stays analysed.
+    """
     own_folder(task.folder.parent)
     draft = (task.work or task.folder.parent) / f".{task.scan_id}.{uuid.uuid4().hex[:8]}"
     draft.mkdir()
-    started = time.perf_counter()
+    started, left_out = time.perf_counter(), {}
     try:
         for name in PARTS:
             write_part(getattr(result, name), name, draft)
         for name in _scan_formats(task):
-            load(WRITERS[name].scan)(result, draft)
+            try:
+                WRITERS[name].write_scan(result, draft, Origin(task.series, task.config))
+            except RefusedError as error:
+                left_out[name] = error.reason
+        record = dict(result.record) | {"not_written": ";".join(f"{k}:{v}" for k, v in left_out.items()) or None}
         kept = {
             "stamp": task.stamp,
             "formats": _scan_formats(task),
-            "record": dict(result.record),
+            "record": record,
             "seconds": {**seconds, "write": time.perf_counter() - started},
             "peak_mb": _peak_mb(),
             "files": _sizes(draft),
         }
         (draft / RECORD).write_text(json.dumps(kept, indent=1, default=float), encoding="utf-8")
         install(draft, task.folder)
+        return record
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -98,7 +98,7 @@ def _files(folder: Path) -> list[Path]:
         There is nothing.
     """
     inside = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".") and not is_table(f))
-    files = [f for f in inside if rasters.is_raster(f) or _sop_class(f)]
+    files = [f for f in inside if rasters.is_raster(f) or sop_class(f)]
     if not files:
         raise UsageError(f"no masks in this folder; a mask is {KINDS}", folder)
     return files
@@ -111,7 +111,7 @@ def _another(name: str, taken: list[str]) -> str:
 def _read(file: Path, volume: Volume) -> _Part:
     if rasters.is_raster(file):
         return _raster(file, volume)
-    kind = _sop_class(file)
+    kind = sop_class(file)
     if not kind:
         raise UsageError(f"this is no mask; a mask is {KINDS}", file)
     if file.stat().st_size > DEFAULTS.file_bytes:
@@ -121,7 +121,7 @@ def _read(file: Path, volume: Volume) -> _Part:
         return _segmentation(file, volume) if kind in SEG else _structure_set(file, volume)
 
 
-def _sop_class(file: Path) -> str:
+def sop_class(file: Path) -> str:
     """The SOP Class UID of a DICOM file that holds masks; empty for every other file.
 
     Raises
@@ -170,8 +170,8 @@ def _raster(file: Path, volume: Volume) -> _Part:
 
 def _segmentation(file: Path, volume: Volume) -> _Part:
     return _collect(
-        ((name, None if mask is None else place(mask, affine, volume), mask is None)
-         for name, mask, affine in read_segments(file)),
+        ((s.name, None if s.mask is None else place(s.mask, s.affine, volume), s.mask is None)
+         for s in read_segments(file)),
         volume,
     )  # fmt: skip
 

@@ -38,6 +38,10 @@ def run(
             "--anatomy", help="organ masks of the same kinds, used for every scan: of one patient and position"
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="measure this segmentation instead: NIfTI, NRRD, DICOM SEG, one finding a label"),
+    ] = None,
     context: Context = None,
     captures: Annotated[
         bool, typer.Option("--captures", help="take PNG and JPEG in folders for ultrasound screen captures")
@@ -46,7 +50,7 @@ def run(
         float, typer.Option("--pixel-spacing", help="mm a pixel of screen captures; without it they stay in pixels")
     ] = 0.0,
     formats: Annotated[
-        str, typer.Option("--formats", help="what to write, of csv,parquet,nifti,pictures,report")
+        str, typer.Option("--formats", help="what to write, of csv,parquet,nifti,pictures,report,seg,sr (DICOM)")
     ] = "csv,parquet,nifti,pictures,report",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="analyse again what is finished")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="stop at the first refusal or failure")] = False,
@@ -74,6 +78,7 @@ def run(
         formats=[name.strip() for name in formats.split(",") if name.strip()],
         roi=roi,
         anatomy=anatomy,
+        labels=labels,
         context=Known.load(context or ()),
         overwrite=overwrite,
         fail_fast=fail_fast,

@@ -109,10 +109,15 @@ def print_summary(study: StudyResult, inputs: list[Path]) -> None:
         print(f"no image series found under {', '.join(map(str, inputs))}; `calcimap inspect` lists every file")
     import pandas as pd
 
+    from imaging import REASONS
+
     paths = dict(pd.read_csv(study.out / "key.csv", dtype=str)[["scan_id", "path"]].to_numpy())
     scans = study.columns("scans", ["status", "scan_id", "reason", "message"])
     bad = scans[scans["status"].isin(["refused", "failed"])]
     for status, name, reason, message in bad[["status", "scan_id", "reason", "message"]].to_numpy():
         print(f"{status} {name} ({paths[name]}): {reason}: {message}")
+    for name, left_out in study.scans[["scan_id", "not_written"]].dropna().to_numpy():
+        for fmt, reason in (part.split(":") for part in left_out.split(";")):
+            print(f"{fmt} not written for {name} ({paths[name]}): {REASONS[reason]}")
     if (study.out / "report.html").exists():
         print(f"report: {study.out / 'report.html'}")

@@ -127,7 +127,9 @@ def bench_scan(slices: int, repeats: int) -> None:
         print(f"{slices} slices; volume {volume / 1e6:.0f} MB; median of {repeats}")
         for name in names:
             took, peak, n = (statistics.median(column) for column in zip(*seen[name], strict=True))
-            print(f"{name:12} {took:7.2f} s  {took / base:6.3f} of peer  peak {peak / volume:5.2f} x volume  {n:.0f} rows")
+            print(
+                f"{name:12} {took:7.2f} s  {took / base:6.3f} of peer  peak {peak / volume:5.2f} x volume  {n:.0f} rows"
+            )
 
 
 # -- two workers beside one --------------------------------------------------------------------------------------------

@@ -63,7 +63,9 @@ def claimed(out: Path, shard: str = "") -> Iterator[Place]:
             shutil.rmtree(place.work, ignore_errors=True)  # left by a run that was killed
             own_folder(place.work)
         except OSError as error:
-            raise UsageError(f"the output folder cannot be used ({error.strerror}); check permissions and what lies there", out) from None
+            raise UsageError(
+                f"the output folder cannot be used ({error.strerror}); check its permissions", out
+            ) from None
         yield place
         shutil.rmtree(place.work, ignore_errors=True)
 

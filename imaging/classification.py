@@ -132,20 +132,22 @@ def _with_context(classifier: Classifier | None, context: Context | None) -> Cla
     return classifier
 
 
-def _identity(findings: pd.DataFrame, row: int) -> dict[str, Any]:
-    return {name: findings[name].iloc[row] if name in findings else None for name in ("scan_id", "finding_id")}
+def _identities(findings: pd.DataFrame) -> list[dict[str, Any]]:
+    table = pd.DataFrame({name: findings.get(name) for name in ("scan_id", "finding_id")}, index=findings.index)
+    return table.to_dict("records")  # type: ignore[return-value]  # names of columns are texts
 
 
 def _explained(findings: pd.DataFrame, model: RuleClassifier, most: int) -> list[dict[str, Any]]:
     a = model.assess(findings)
     rows = []
-    for row in range(len(findings)):
-        values = findings.iloc[row]
+    cues = {c.name for e in model.entities for c, _ in (*e.supports, *e.opposes)}
+    measured = findings[[name for name in findings if name in cues or name == "modality"]].to_dict("records")
+    for row, (identity, values) in enumerate(zip(_identities(findings), measured, strict=True)):
         for rank, k in enumerate(a.ranked(row, most), 1):
             e, text = model.entities[k], line(model, a, row, k, values)
             rows.append(
                 {
-                    **_identity(findings, row), "rank": rank, "hypothesis": e.name, "tendency": e.tendency,
+                    **identity, "rank": rank, "hypothesis": e.name, "tendency": e.tendency,
                     "mechanism": e.mechanism or None, "score": float(a.points[row, k]),
                     "score_attainable": float(e.attainable), "conditional": a.status[row, k] != APPLIES,
                     "cues_fired": text.cues_fired, "cues_against": text.cues_against,
@@ -160,14 +162,14 @@ def _explained(findings: pd.DataFrame, model: RuleClassifier, most: int) -> list
 def _scored(findings: pd.DataFrame, model: Classifier, most: int) -> list[dict[str, Any]]:
     scores = model.scores(findings)
     rows = []
-    for row in range(len(findings)):
+    for row, identity in enumerate(_identities(findings)):
         order = np.argsort(-np.nan_to_num(scores[row], nan=-np.inf), kind="stable")[:most]
         for rank, k in enumerate(order[np.isfinite(scores[row, order])], 1):
             label = model.labels[k]
             said = f"Score of the given classifier for {label}: {scores[row, k]:.2f} among {', '.join(model.labels)}."
             rows.append(
                 {
-                    **_identity(findings, row), "rank": rank, "hypothesis": label, "tendency": model.tendency(label),
+                    **identity, "rank": rank, "hypothesis": label, "tendency": model.tendency(label),
                     "score": float(scores[row, k]), "conditional": False, "statement": f"{said} {NOTICE}",
                     "classifier": type(model).__name__,
                 }

@@ -182,8 +182,9 @@ class _Work:
         jobs = min(jobs, len(todo))
         worker_memory = min(available, int(memory.HEADROOM * todo[0].memory))
         limits = Limits(self.place.work, self.conditions.config.batch.time_limit_s, 0 if scheduler else available)
-        self._journal.event("workers", jobs=jobs, own=scheduler is None, worker_memory_mb=worker_memory // 1_000_000)
+        self._journal.event("workers", own=scheduler is None, jobs=jobs, worker_memory_mb=worker_memory // 1_000_000)
         with executor(jobs, limits, scheduler, worker_memory=worker_memory) as workers:
+            self._journal.event("ready", jobs=jobs)
             again = self._pass(workers, todo, fail_fast=fail_fast, last=False)
         if again:
             with executor(1, limits, scheduler, worker_memory=available, alone=True) as worker:

@@ -64,7 +64,7 @@ def claimed(out: Path, shard: str = "") -> Iterator[Place]:
             own_folder(place.work)
         except OSError as error:
             raise UsageError(
-                f"the output folder cannot be used ({error.strerror}); check permissions and what lies there", out
+                f"the output folder cannot be used ({error.strerror}); check its permissions", out
             ) from None
         yield place
         shutil.rmtree(place.work, ignore_errors=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -29,6 +31,7 @@ class Line:
     statement: str
 
 
+@cache
 def describe(cue: Cue, wanted: bool | None = None) -> str:
     """A cue as a person reads it."""
     name = cue.name.removeprefix("context.")
@@ -40,7 +43,7 @@ def describe(cue: Cue, wanted: bool | None = None) -> str:
     return f"{name.replace('group.', 'group ').replace('scan.', 'scan ')} {sign}"
 
 
-def line(classifier: RuleClassifier, a: Assessment, row: int, k: int, values: pd.Series) -> Line:
+def line(classifier: RuleClassifier, a: Assessment, row: int, k: int, values: Mapping[Any, Any]) -> Line:
     """Entry `k` for finding `row`; `values` are the finding's columns."""
     e = classifier.entities[k]
     fired = [_measured(c, values) for c, _ in e.supports if a.states[c.text][row] == TRUE]
@@ -78,7 +81,7 @@ def not_excluded(classifier: RuleClassifier, a: Assessment, row: int, k: int) ->
     return [*names, f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else names
 
 
-def _of_ultrasound(cue: Cue, values: pd.Series) -> bool:
+def _of_ultrasound(cue: Cue, values: Mapping[Any, Any]) -> bool:
     """The cue is none that a CT could have."""
     return cue.name in ULTRASOUND and values.get("modality") == "CT"
 
@@ -87,7 +90,7 @@ def _is_context(cue: Cue) -> bool:
     return cue.name.startswith("context.")
 
 
-def _measured(cue: Cue, values: pd.Series) -> str:
+def _measured(cue: Cue, values: Mapping[Any, Any]) -> str:
     """The cue, with the value that was measured where it is a number of the finding."""
     value: Any = values.get(cue.name)
     if cue.sign in ("", "is") or value is None or pd.isna(value):

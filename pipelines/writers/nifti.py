@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imaging import Volume
 
@@ -31,7 +33,7 @@ def write_labels(result: ScanResult | ClipResult, folder: Path) -> None:
         return
     volume, labels = result.volume, result.labels
     square = np.linalg.svd(volume.direction)
-    image = sitk.GetImageFromArray(labels.astype(np.uint16 if labels.max(initial=0) < 65536 else np.int32))
+    image = sitk.GetImageFromArray(_narrow(labels))
     image.SetSpacing([float(s) for s in volume.spacing[::-1]])
     image.SetOrigin([float(x) for x in volume.origin])
     image.SetDirection([float(x) for x in (square.U @ square.Vh).ravel()])  # the nearest rotation
@@ -39,6 +41,16 @@ def write_labels(result: ScanResult | ClipResult, folder: Path) -> None:
     sitk.WriteImage(image, str(file), useCompression=True)
     if not volume.is_orthogonal:
         _write_sform(file, volume)
+
+
+def _narrow(labels: NDArray[np.int32]) -> NDArray[Any]:
+    """The labels as uint16 where that holds them; memory is taken for what is labelled only, which is little."""
+    if labels.max(initial=0) >= 65536:
+        return labels
+    narrow = np.zeros(labels.shape, np.uint16)
+    place = np.flatnonzero(labels)
+    narrow.reshape(-1)[place] = labels.reshape(-1)[place]
+    return narrow
 
 
 def _write_sform(file: Path, volume: Volume) -> None:

@@ -1,13 +1,15 @@
 """A night's run: one large scan beside the peers, two workers beside one, and 1,000 small scans, killed and resumed.
 
-    python tests/benchmarks/bench_batch.py scan [--slices 400] [--repeats 3]
+    python tests/benchmarks/bench_batch.py scan [--slices 400] [--repeats 3] [--all-above]
     python tests/benchmarks/bench_batch.py workers [--slices 400] [--series 4]
     python tests/benchmarks/bench_batch.py cohort [--series 1000]
 
-scan: from the folder to tables, ours plain (`detection.separate=false`, fixed threshold, tables only) and with
-everything on (separation, patterns, hypotheses, label map, picture, report), and the peer (SimpleITK's series reader,
-skimage `label` and `regionprops_table`, a CSV), alternately, each in a process of its own that has done a small scan
-before. Memory is the peak beyond that process before the scan (Linux).
+scan: from the folder to a table, alternately, each in a process of its own that has done a small scan before. peer:
+SimpleITK's series reader, skimage `label` and `regionprops_table`, a CSV. threshold: `find_series`, `read_volume`,
+`Components.above` and the same columns, a CSV. everything: `pipelines.run` with its defaults (separation, patterns,
+hypotheses, tables, label map, picture, report). all_above, on request: `pipelines.run` with a fixed threshold and
+without separation, which measures, names and ranks every speck of noise as a finding. Memory is the peak beyond that
+process before the scan (Linux).
 workers: the same series under several names, with one worker process and with two; the start of the workers is timed
 apart.
 cohort: small series, 5 % of them bad in 20 ways: a quiet serial run; then two workers, one killed with SIGKILL, then
@@ -31,6 +33,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +41,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "sample_data")]
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"
 }  # fmt: skip
-PLAIN = ("--set", "detection.separate=false", "--set", "detection.threshold_mode=fixed", "--formats", "csv,parquet")
+ALL_ABOVE = ("detection.separate=false", "detection.threshold_mode=fixed")
 TABLES = "findings scans excluded groups burden patients hypotheses".split()
 
 
@@ -46,12 +49,21 @@ TABLES = "findings scans excluded groups burden patients hypotheses".split()
 
 
 def write_scan(folder: Path, slices: int, size: int = 512) -> None:
-    """The phantom of bench_components as a raw CT series."""
+    """The phantom of bench_components with a calcification every 5 slices, as a raw CT series."""
     from bench_components import phantom
 
     from tests.dicom_files import dataset, save
 
     values = phantom(slices, size, contrast=False)
+    rng = np.random.default_rng(2)
+    for _ in range(slices // 5):
+        radius, hu = rng.uniform(1.5, 5), rng.uniform(300, 900)
+        place = np.array([rng.uniform(6, slices - 6), size * rng.uniform(0.3, 0.6), size * rng.uniform(0.2, 0.8)])
+        low = np.maximum((place - 6).astype(int), 0)
+        box = tuple(slice(a, a + 13) for a in low)
+        grid = np.stack(np.meshgrid(*(np.arange(a, a + n) for a, n in zip(low, values[box].shape, strict=True)),
+                                    indexing="ij"), axis=-1)  # fmt: skip
+        values[box][((grid - place) ** 2).sum(axis=-1) < radius**2] += int(hu)
     for k in range(slices):
         hu = values[k].clip(-1024)
         save(dataset(hu, (0, 0, 1.0 * k), instance=str(k), number=k + 1, SliceThickness=1), folder / f"{k:04d}.dcm")
@@ -72,12 +84,35 @@ def peer(folder: Path, out: Path) -> int:
     return len(table)
 
 
-def ours(folder: Path, out: Path, *, plain: bool) -> int:
+def threshold(folder: Path, out: Path) -> int:
+    """The same columns by calcimap's library."""
+    import pandas as pd
+
+    from imaging import Components, find_series, read_volume
+
+    values = read_volume(find_series(folder).series[0]).array
+    parts = Components.above(values, 100)
+    inside = parts.values(values)
+    mean, sd = parts.mean_and_sd(inside)
+    columns = {
+        "area": parts.n_voxels,
+        "mean": mean,
+        "sd": sd,
+        "min": parts.minimum(inside),
+        "max": parts.maximum(inside),
+    }
+    columns |= {f"centroid-{k}": column for k, column in enumerate(parts.centroid.T)}
+    columns |= {f"bbox-{k}": column for k, column in enumerate(parts.box.reshape(len(parts), -1).T)}
+    pd.DataFrame(columns).to_csv(out / "threshold.csv")
+    return len(parts)
+
+
+def ours(folder: Path, out: Path, *, all_above: bool) -> int:
     """`pipelines.run` in this process."""
     import pipelines
 
-    settings = PLAIN[1:4:2] if plain else ()
-    formats = PLAIN[-1].split(",") if plain else pipelines.batch.DEFAULT_FORMATS
+    settings = ALL_ABOVE if all_above else ()
+    formats = ("csv", "parquet") if all_above else pipelines.batch.DEFAULT_FORMATS
     study = pipelines.run(folder, out / "out", config=pipelines.Config.load(None, settings), formats=formats, jobs=1)
     assert study.exit_code == 0, study.scans[["status", "reason", "message"]]
     stages = json.loads((study.out / "run.json").read_text())["stages"]
@@ -91,8 +126,11 @@ def child(name: str, folder: Path, small: Path) -> None:
     from pipelines.memory import peak_bytes
 
     functions = {
-        "plain": lambda f, o: ours(f, o, plain=True), "everything": lambda f, o: ours(f, o, plain=False), "peer": peer
-    }  # fmt: skip
+        "peer": peer,
+        "threshold": threshold,
+        "everything": lambda f, o: ours(f, o, all_above=False),
+        "all_above": lambda f, o: ours(f, o, all_above=True),
+    }
     with tempfile.TemporaryDirectory() as made:
         first, second = Path(made) / "first", Path(made) / "second"
         first.mkdir(), second.mkdir()
@@ -102,18 +140,19 @@ def child(name: str, folder: Path, small: Path) -> None:
         started = time.perf_counter()
         n = functions[name](folder, second)
         took = time.perf_counter() - started
-        peak = (peak_bytes() or 0) if name == "peer" else 1e6 * json.loads(
-            (second / "out" / "run.json").read_text())["peak_mb"]["coordinator"]  # fmt: skip
+        peak = peak_bytes() or 0
+        if (second / "out").exists():  # each scan sets the mark back: the run knows the highest
+            peak = 1e6 * json.loads((second / "out" / "run.json").read_text())["peak_mb"]["coordinator"]
     print(json.dumps([took, peak - before, n]))
 
 
-def bench_scan(slices: int, repeats: int) -> None:
+def bench_scan(slices: int, repeats: int, all_above: bool) -> None:
     """A large scan beside the peers."""
     with tempfile.TemporaryDirectory(prefix="calcimap-bench-") as made:
         folder, small = Path(made) / "large", Path(made) / "small"
         write_scan(folder, slices)
         write_scan(small, 12, 64)
-        names = ("peer", "plain", "everything")
+        names = ("peer", "threshold", "everything", *(("all_above",) if all_above else ()))
         seen: dict[str, list[list[float]]] = {name: [] for name in names}
         for _ in range(repeats):
             for name in names:
@@ -149,7 +188,7 @@ def bench_workers(slices: int, series: int) -> None:
             command = [sys.executable, __file__, "forced", str(base / "in"), str(out), str(jobs)]
             subprocess.run(command, env=ENVIRONMENT, check=True)
             times = [(e["event"], e["time_unix_s"]) for e in events(out)]
-            started = next(t for name, t in times if name == "ready")
+            started = next(t for name, t in times if name == "ready")  # the workers have started
             last = max(t for name, t in times if name == "scan")
             rates[jobs] = series / (last - started)
             print(f"{jobs} worker(s): {last - started:.1f} s for {series} series", flush=True)
@@ -262,13 +301,14 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=400)
     parser.add_argument("--series", type=int)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--all-above", action="store_true")
     args = parser.parse_args()
     if args.what == "child":
         child(args.rest[0], Path(args.rest[1]), Path(args.rest[2]))
     elif args.what == "forced":
         forced(Path(args.rest[0]), Path(args.rest[1]), int(args.rest[2]))
     elif args.what == "scan":
-        bench_scan(args.slices, args.repeats)
+        bench_scan(args.slices, args.repeats, args.all_above)
     elif args.what == "workers":
         bench_workers(args.slices, args.series or 4)
     else:

@@ -13,8 +13,9 @@ from ..hazards.corpus import CASES
 
 ROOT = rb"1\.2\.826\.0\.1\.3680043\.8\.498\.(\d+)"
 BAD = (
-    "gap_of_one", "nothing_but_padding", "truncated_in_the_pixels", "every_second_slice_in_one_half", "variable_spacing",
-    "drift_in_the_plane", "duplicate_that_differs", "two_acquisitions_without_a_difference", "bolus_tracking",
+    "gap_of_one", "nothing_but_padding", "truncated_in_the_pixels", "every_second_slice_in_one_half",
+    "variable_spacing", "drift_in_the_plane", "duplicate_that_differs", "two_acquisitions_without_a_difference",
+    "bolus_tracking",
     "two_slices_turned", "no_positions", "position_not_a_number", "no_pixel_spacing", "matrix_changes",
     "rescale_absent_and_stored_hu_plus_1024", "slope_zero", "rescale_that_is_none", "unknown_syntax", "no_pixels",
     "colour",

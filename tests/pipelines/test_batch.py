@@ -1,4 +1,4 @@
-"""A night's run in small: killed, stopped, cut into shards and put on a cluster, the tables are those of a quiet run."""
+"""A night's run in small: killed, stopped, in shards or on a cluster, the tables are those of a quiet run."""
 
 import json
 import os

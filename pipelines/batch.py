@@ -119,12 +119,13 @@ def run(
     rows += [_set_aside(e) | _keys(e, config) for e in aside]
     ignored = {path: reason for f in found for path, reason in f.ignored.items()}
     study = _collect(folder, rows, ignored)
+    _write_run(folder, config, tasks, outcomes, study, started, finished=False)  # the report says what was run
     for name in wanted:
         if WRITERS[name].run:
             load(WRITERS[name].run)(study)
     write_dictionary(folder)
     _write_key(folder, [*entries, *aside], keep_identifiers)
-    _write_run(folder, config, tasks, outcomes, study, started)
+    _write_run(folder, config, tasks, outcomes, study, started, finished=True)
     return study
 
 
@@ -259,10 +260,12 @@ def _write_run(
     outcomes: dict[str, Outcome],
     study: StudyResult,
     started: float,
+    *,
+    finished: bool,
 ) -> None:
     """``run.json``: versions, configuration, hashes of inputs, timings. No paths."""
     record = {
-        "finished": True,
+        "finished": finished,
         "started_unix_s": round(started, 3),
         "seconds": round(time.time() - started, 3),
         "versions": provenance.versions(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,13 @@ SCAN_LINES = 12
 SHADOW_MM = 25.0
 
 
+Line = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
 def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
     """The overview of an ultrasound scan as pixels, (height, width, RGB): the key frames with most findings."""
     echoes = result.echoes
-    frames = _frames(echoes)
+    frames = key_frames(echoes)
     columns = min(2, len(frames)) if len(frames) > 1 else 1
     side = (WIDTH - 2 * MARGIN - (columns - 1) * 16) / columns
     side = min(side, 1300.0)
@@ -61,7 +65,7 @@ def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
 
 
-def _frames(echoes: Echoes) -> list[int]:
+def key_frames(echoes: Echoes) -> list[int]:
     """Key frames, those of most findings first; the middle frame of a clip without findings."""
     keys = [track.frames[track.key] for track in echoes.found]
     if not keys:
@@ -73,22 +77,13 @@ def _frames(echoes: Echoes) -> list[int]:
 
 def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
     """One frame with everything drawn over it."""
-    # Names and dates are burned in beside the image: what no scan line reaches is not shown.
-    image = echoes.clip.frames.frame(frame).copy()
-    image[~_image_area(echoes)] = 0
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="antialiased", aspect="auto")
+    axes.imshow(shown_frame(echoes, frame), cmap="gray", vmin=0, vmax=255, interpolation="antialiased", aspect="auto")
     axes.set_xlim(-0.5, echoes.clip.columns - 0.5)
     axes.set_ylim(echoes.clip.rows - 0.5, -0.5)
     axes.set_xticks([])
     axes.set_yticks([])
-    for beam in echoes.beams:
-        n, m = beam.shape
-        for line in np.linspace(0, m - 1, SCAN_LINES):
-            row, column = beam.pixel(np.array([0.0, n - 1.0]), np.array([line, line]))
-            axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
-        for end in (0.0, n - 1.0):
-            row, column = beam.pixel(np.full(60, end), np.linspace(0, m - 1.0, 60))
-            axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
+    for row, column in scan_lines(echoes):
+        axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
     for track in echoes.excluded:
         if frame in track.frames:
             focus = track.foci[track.frames.index(frame)]
@@ -101,21 +96,50 @@ def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
         colour = CLASS_COLOUR.get(classes[k], FINDING_COLOUR) if isinstance(classes[k], str) else FAINT
         for line in outlines((labels == k + 1).astype(np.int32), (1.0, 1.0)):
             axes.plot(line[:, 0] - 0.5, line[:, 1] - 0.5, color=colour, linewidth=1.3)
-        beam = echoes.beams[focus.beam]
-        last = min(focus.box[1] + SHADOW_MM * beam.unit / beam.depth_step, len(beam.depth) - 1)
-        if focus.shadow.name not in (None, "absent"):
-            for side in (focus.box[2], focus.box[3] - 1):
-                depth = np.linspace(focus.box[1], last, 40)
-                row, column = beam.pixel(depth, np.full(40, float(side)))
-                axes.plot(column, row, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
-        row, column = beam.pixel(np.array([float(focus.box[0])]), np.array([float(focus.box[3])]))
+        for row, column in shadow_sides(echoes, k, frame):
+            axes.plot(column, row, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.annotate(
-            str(k + 1), (column[0], row[0]), (5, 5), textcoords="offset points", color="white", fontsize=9,
+            str(k + 1), number_place(echoes, k, frame), (5, 5), textcoords="offset points", color="white", fontsize=9,
             family=FONT, weight="bold",
         )  # fmt: skip
 
 
-def _image_area(echoes: Echoes) -> npt.NDArray[np.bool_]:
+def scan_lines(echoes: Echoes) -> Iterator[Line]:
+    """Some scan lines of every region, and the depths where they begin and end: rows and columns."""
+    for beam in echoes.beams:
+        n, m = beam.shape
+        for line in np.linspace(0, m - 1, SCAN_LINES):
+            yield beam.pixel(np.array([0.0, n - 1.0]), np.array([line, line]))
+        for end in (0.0, n - 1.0):
+            yield beam.pixel(np.full(60, end), np.linspace(0, m - 1.0, 60))
+
+
+def shadow_sides(echoes: Echoes, k: int, frame: int) -> Iterator[Line]:
+    """The two sides of the shadow of a finding in a frame that shows it, rows and columns; none without a shadow."""
+    focus = echoes.found[k].foci[echoes.found[k].frames.index(frame)]
+    if focus.shadow.name in (None, "absent"):
+        return
+    beam = echoes.beams[focus.beam]
+    last = min(focus.box[1] + SHADOW_MM * beam.unit / beam.depth_step, len(beam.depth) - 1)
+    for side in (focus.box[2], focus.box[3] - 1):
+        yield beam.pixel(np.linspace(focus.box[1], last, 40), np.full(40, float(side)))
+
+
+def number_place(echoes: Echoes, k: int, frame: int) -> tuple[float, float]:
+    """Column and row of the upper right corner of a finding in a frame that shows it, where its number stands."""
+    focus = echoes.found[k].foci[echoes.found[k].frames.index(frame)]
+    row, column = echoes.beams[focus.beam].pixel(np.array([float(focus.box[0])]), np.array([float(focus.box[3])]))
+    return float(column[0]), float(row[0])
+
+
+def shown_frame(echoes: Echoes, index: int) -> npt.NDArray[np.uint8]:
+    """A frame without what no scan line reaches: names and dates are burned in beside the image."""
+    image = echoes.clip.frames.frame(index).copy()
+    image[~image_area(echoes)] = 0
+    return image
+
+
+def image_area(echoes: Echoes) -> npt.NDArray[np.bool_]:
     """Pixels of the frame that scan lines cover, (rows, columns)."""
     from skimage.draw import polygon
 

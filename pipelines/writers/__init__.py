@@ -38,6 +38,7 @@ WRITERS: dict[str, Writer] = {
         writes="scans/<scan_id>/labels.nii.gz (.png: not calibrated)",
     ),
     "pictures": Writer(scan="pictures:write_overview", writes="scans/<scan_id>/overview.png"),
+    "viewer": Writer(scan="viewer:write_viewer", writes="scans/<scan_id>/viewer.html"),
     "report": Writer(scan="gallery:write_gallery", run="report:write_report", writes="report.html"),
 }
 """Formats in the order of writing, by import path: matplotlib and jinja2 load only when they are asked for."""

@@ -31,11 +31,11 @@ def draw_echo_gallery(result: ClipResult) -> Gallery:
         window = _window(echoes, k, frame, step)
         found[number] = [
             _panel(echoes, image, frame, window, SIDE, f"{name}close", number, step),
-            _panel(echoes, image, frame, _whole(echoes), SIDE, f"{name}whole image", number, step),
+            _panel(echoes, image, frame, whole_window(echoes), SIDE, f"{name}whole image", number, step),
         ]
     overview = [
         _panel(
-            echoes, shown_frame(echoes, frame), frame, _whole(echoes), FRAME_WIDTH,
+            echoes, shown_frame(echoes, frame), frame, whole_window(echoes), FRAME_WIDTH,
             f"frame {frame}" if len(echoes.clip) > 1 else "image", None, _step(echoes, None),
         )
         for frame in key_frames(echoes)
@@ -58,7 +58,7 @@ def _step(echoes: Echoes, k: int | None) -> Step:
     return 1.0, 1.0, "px"
 
 
-def _whole(echoes: Echoes) -> Window:
+def whole_window(echoes: Echoes) -> Window:
     """What the regions cover."""
     regions = [beam.region for beam in echoes.beams]
     if not regions:

@@ -25,7 +25,7 @@ from .writers.tables import SCHEMAS, neutral, write_dictionary
 
 log = logging.getLogger("calcimap")
 
-DEFAULT_FORMATS = ("csv", "parquet", "nifti", "pictures", "report")
+DEFAULT_FORMATS = ("csv", "parquet", "nifti", "pictures", "viewer", "report")
 RUN = "run.json"
 Progress = Callable[[int, int, Outcome | None], None]
 

@@ -38,6 +38,11 @@ WRITERS: dict[str, Writer] = {
         writes="scans/<scan_id>/labels.nii.gz (.png: not calibrated)",
     ),
     "pictures": Writer(scan="pictures:write_overview", writes="scans/<scan_id>/overview.png"),
+    "figures": Writer(
+        scan="figures:write_figure",
+        run="figures:write_charts",
+        writes="for papers: scans/<scan_id>/overview.svg, figures/*.svg (only on request)",
+    ),
     "viewer": Writer(scan="viewer:write_viewer", writes="scans/<scan_id>/viewer.html"),
     "report": Writer(scan="gallery:write_gallery", run="report:write_report", writes="report.html"),
 }

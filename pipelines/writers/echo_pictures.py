@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from imaging import NOTICE, Echoes
 
 from ..results import ClipResult
-from .drawing import EXCLUDED_COLOUR, FINDING_COLOUR, FONT
+from .drawing import EXCLUDED_COLOUR, FINDING_COLOUR, FONT, NO_COLOUR, Theme
 from .echo_labels import frame_labels
 from .views import outlines
 
 WIDTH, MARGIN, DPI = 1800, 24, 100
 MOST_FRAMES = 4
-BACKGROUND, INK, FAINT, LINE_COLOUR = "#141414", "#f2f2f2", "#b8b8b8", "#4f6b7a"
+LINE_COLOUR = "#4f6b7a"
 CLASS_COLOUR = {"strong": "#D55E00", "present": "#E69F00", "weak": "#F0E442", "absent": "#009E73"}
 """Okabe-Ito colours, from the clearest shadow to none."""
 SCAN_LINES = 12
@@ -30,8 +29,8 @@ SHADOW_MM = 25.0
 Line = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
-def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
-    """The overview of an ultrasound scan as pixels, (height, width, RGB): the key frames with most findings."""
+def compose_echoes(result: ClipResult, theme: Theme) -> Figure:
+    """The overview of an ultrasound scan as a figure: the key frames with most findings."""
     echoes = result.echoes
     frames = key_frames(echoes)
     columns = min(2, len(frames)) if len(frames) > 1 else 1
@@ -42,15 +41,14 @@ def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
     top = MARGIN + 40 + 21 * len(lines)
     rows = -(-len(frames) // columns)
     total = round(top + rows * (height + 46) + MARGIN)
-    figure = Figure(figsize=(WIDTH / DPI, total / DPI), dpi=DPI, facecolor=BACKGROUND)
-    canvas = FigureCanvasAgg(figure)
+    figure = Figure(figsize=(WIDTH / DPI, total / DPI), dpi=DPI, facecolor=theme.background)
 
     def write(x: float, y: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
         figure.text(x / WIDTH, 1 - y / total, text, size=size, color=colour, weight=weight, family=FONT, va="top")
 
-    write(MARGIN, MARGIN - 6, f"Scan {result.scan_id}".rstrip(), 14, INK, "bold")
+    write(MARGIN, MARGIN - 6, f"Scan {result.scan_id}".rstrip(), 14, theme.ink, "bold")
     for k, line in enumerate(lines):
-        write(MARGIN, MARGIN + 24 + 21 * k, line, 10.5, FAINT if k == len(lines) - 1 else INK)
+        write(MARGIN, MARGIN + 24 + 21 * k, line, 10.5, theme.faint if k == len(lines) - 1 else theme.ink)
     x = WIDTH - MARGIN - 560
     for name, colour in CLASS_COLOUR.items():
         write(x, MARGIN - 4, f"\N{BLACK SQUARE} shadow {name}", 10.5, colour)
@@ -60,9 +58,8 @@ def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
         left, y = MARGIN + column * (side + 16), top + row * (height + 46) + 26
         axes = figure.add_axes((left / WIDTH, 1 - (y + height) / total, side / WIDTH, height / total))
         _draw(axes, echoes, frame, result.findings["shadow_class"].tolist())
-        axes.set_title(f"frame {frame}", loc="left", fontsize=9.5, color=FAINT, family=FONT, pad=5)
-    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
+        axes.set_title(f"frame {frame}", loc="left", fontsize=9.5, color=theme.faint, family=FONT, pad=5)
+    return figure
 
 
 def key_frames(echoes: Echoes) -> list[int]:
@@ -93,7 +90,7 @@ def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
         if frame not in track.frames:
             continue
         focus = track.foci[track.frames.index(frame)]
-        colour = CLASS_COLOUR.get(classes[k], FINDING_COLOUR) if isinstance(classes[k], str) else FAINT
+        colour = CLASS_COLOUR.get(classes[k], FINDING_COLOUR) if isinstance(classes[k], str) else NO_COLOUR
         for line in outlines((labels == k + 1).astype(np.int32), (1.0, 1.0)):
             axes.plot(line[:, 0] - 0.5, line[:, 1] - 0.5, color=colour, linewidth=1.3)
         for row, column in shadow_sides(echoes, k, frame):
@@ -141,16 +138,17 @@ def shown_frame(echoes: Echoes, index: int) -> npt.NDArray[np.uint8]:
 
 def image_area(echoes: Echoes) -> npt.NDArray[np.bool_]:
     """Pixels of the frame that scan lines cover, (rows, columns)."""
-    from skimage.draw import polygon
+    from PIL import Image, ImageDraw
 
-    area = np.zeros((echoes.clip.rows, echoes.clip.columns), bool)
+    area = Image.new("L", (echoes.clip.columns, echoes.clip.rows))
     for beam in echoes.beams:
         n, m = (size - 1.0 for size in beam.shape)
         far, along, lines = np.full(200, n), np.linspace(0, n, 200), np.linspace(0, m, 200)
         depth = np.concatenate([np.zeros(200), along, far, along[::-1]])
         line = np.concatenate([lines, np.full(200, m), lines[::-1], np.zeros(200)])
-        area[polygon(*beam.pixel(depth, line), shape=area.shape)] = True
-    return area
+        row, column = beam.pixel(depth, line)
+        ImageDraw.Draw(area).polygon(list(zip(column.tolist(), row.tolist(), strict=True)), fill=255)
+    return np.asarray(area) > 0
 
 
 def _header(result: ClipResult, echoes: Echoes) -> list[str]:

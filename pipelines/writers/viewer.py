@@ -30,6 +30,8 @@ FILE = "viewer.html"
 MOST_BYTES = 39_000_000
 LADDER = ((1, 88), (1, 75), (1, 60), (2, 85), (2, 70), (2, 50), (4, 75), (4, 50), (8, 60))
 """Reduction of rows and columns, and quality of the JPEG, from the best down."""
+MOST_RUNS = 700_000
+"""Rows of voxels whose outlines are kept, of findings and of candidates: 11 MB."""
 SAMPLE = 12
 """Slices that tell how large the whole will be."""
 _HU = (-1024, -200, 300, 1300, 3071)
@@ -79,12 +81,16 @@ def write_viewer(result: ScanResult | ClipResult, folder: Path) -> None:
 
     ultrasound = isinstance(result, ClipResult)
     scene = echo_scene(result) if isinstance(result, ClipResult) else scan_scene(result)
-    parts = {"findings": _packed(*scene.found), "excluded": _packed(*scene.left)}
+    kept = {name: _within(*runs) for name, runs in (("findings", scene.found), ("excluded", scene.left))}
+    parts = {name: _packed(*runs) for name, runs in kept.items()}
     room = MOST_BYTES - sum(len(v) for part in parts.values() for v in part.values()) - 300_000
     images, shrink, quality = encode_slices(scene.image, scene.shape, room)
     note = f"8-bit copy for looking, not for measuring: JPEG of quality {quality}"
     if shrink > 1:
         note += f", every {shrink} \N{MULTIPLICATION SIGN} {shrink} pixels joined so that the file stays below 40 MB"
+    lost = [name for name, runs in (("findings", scene.found), ("excluded", scene.left)) if len(kept[name][0]) < len(runs[0])]
+    if lost:
+        note += f"; outlines of the largest {' and '.join(lost)} are left out for the same reason"
     slices, rows, columns = scene.shape
     values = {
         "slices": slices, "rows": rows, "columns": columns, "ultrasound": ultrasound,
@@ -96,6 +102,19 @@ def write_viewer(result: ScanResult | ClipResult, folder: Path) -> None:
         "note": f"{note}. {scene.note}", "data": data_block(values), "images": images,
     }  # fmt: skip
     write_page(folder / FILE, "viewer", contents)
+
+
+def _within(
+    runs: NDArray[np.int64], numbers: NDArray[np.int64], most: int = MOST_RUNS
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Runs of so many components, the smallest first, that there are at most so many: large ones are skeleton."""
+    if len(runs) <= most:
+        return runs, numbers
+    _, which, count_ = np.unique(numbers, return_inverse=True, return_counts=True)
+    order = np.argsort(count_, kind="stable")
+    keep = np.zeros(len(count_), bool)
+    keep[order] = np.cumsum(count_[order]) <= most
+    return runs[keep[which]], numbers[keep[which]]
 
 
 def _packed(runs: NDArray[np.int64], numbers: NDArray[np.int64]) -> dict[str, str]:
@@ -154,7 +173,7 @@ def scan_scene(result: ScanResult) -> Scene:
     origin = volume.to_world(base)
     steps = strides @ volume.affine[:3, :3].T
     axis = "xyz".index(slice_position(volume, 0)[0])
-    table = _codes_table(volume)
+    table, places = _codes_table(volume), _places(result, view, low)
 
     def image(index: int) -> NDArray[np.uint8]:
         grey = view.orient(table(volume.array[index + low[0]]))
@@ -164,12 +183,12 @@ def scan_scene(result: ScanResult) -> Scene:
     values = {
         "spacing": [view.step[1], view.step[0]], "unit": "mm", "first": int(low[0]), "axis": axis, "near": NEAR_MM,
         "origin": _plain(origin), "steps": _plain(steps), "index": _plain(base[1:]), "strides": _plain(strides[:, 1:]),
-        "letters": list(view.letters), "marks": [], "lines": {}, "places": _places(result, view, low),
+        "letters": list(view.letters), "marks": [], "lines": {}, "places": places,
     }  # fmt: skip
-    rows = result.findings[["finding_id", "pattern", "max_diameter_mm", "intensity_max", "slice_index"]]
+    rows = result.findings[["finding_id", "pattern", "max_diameter_mm", "intensity_max"]]
     listed = [
-        {"id": int(i), "pattern": p, "diameter": f"{number(d)} mm", "maximum": m, "slice": s}
-        for i, p, d, m, s in rows.itertuples(index=False)
+        {"id": int(i), "pattern": p, "diameter": f"{number(d)} mm", "maximum": m, "slice": places[str(i)][0] + low[0]}
+        for i, p, d, m in rows.itertuples(index=False)
     ]
     cut = "Cut to the body; " if np.prod(high - low) < np.prod(volume.shape) else ""
     note = f"{cut}{count(len(left))} excluded candidates can be shown. Positions are patient LPS (left, posterior, superior)."

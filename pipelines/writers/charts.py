@@ -122,7 +122,10 @@ def _burden(scans: pd.DataFrame) -> Chart | None:
     parts = []
     for power in range(low, high + 1):
         x = left + span * (power - low)
-        parts += [_line(x, TOP - 4, x, bottom, "grid"), _text(x, bottom + 15, number(10.0**power, decimals=max(0, -power)), "middle", "soft")]
+        parts += [
+            _line(x, TOP - 4, x, bottom, "grid"),
+            _text(x, bottom + 15, number(10.0**power, decimals=max(0, -power)), "middle", "soft"),
+        ]
     for k, (scan_id, value, n) in enumerate(zip(shown["scan_id"], values, shown["n_findings"], strict=True)):
         x, y = left + span * (math.log10(value) - low), TOP + ROW * (k + 0.5)
         tip = f"{scan_id}: {number(value)} mm³, {n} findings"
@@ -132,11 +135,16 @@ def _burden(scans: pd.DataFrame) -> Chart | None:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="mark"><title>{escape(tip)}</title></circle>',
             _text(x + 9, y + 4, number(value), "start", "soft"),
         ]
-    parts += [_line(left, TOP - 4, left, bottom, "axis"), _text((left + WIDTH - 60) / 2, bottom + 32, "mm³, logarithmic", "middle", "soft")]
+    parts += [
+        _line(left, TOP - 4, left, bottom, "axis"),
+        _text((left + WIDTH - 60) / 2, bottom + 32, "mm³, logarithmic", "middle", "soft"),
+    ]
     clean = int((total == 0).sum())
     notes = [f"{len(some) - len(shown)} scans with less are not shown"] if len(some) > len(shown) else []
     notes += [f"{clean} analysed CT {'scan' if clean == 1 else 'scans'} without findings"] if clean else []
-    return Chart("burden", "Total volume of findings by CT scan", "; ".join(notes), WIDTH, bottom + BOTTOM, "".join(parts))
+    return Chart(
+        "burden", "Total volume of findings by CT scan", "; ".join(notes), WIDTH, bottom + BOTTOM, "".join(parts)
+    )
 
 
 def _decades(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -169,7 +177,10 @@ def _histogram(name: str, title: str, unit: str, column: pd.Series, edges_of: An
     n = np.bincount(which, minlength=len(edges) - 1)
     wide, bottom = (WIDTH - LEFT - RIGHT) / len(n), TOP + PLOT_HEIGHT
     decimals = 1 if edges_of is _decades and edges[0] < 10 else 0
-    ticks = [number(edge, decimals=0 if edge == int(edge) else max(decimals, -math.floor(math.log10(edge)))) for edge in edges.tolist()]
+    ticks = [
+        number(edge, decimals=0 if edge == int(edge) else max(decimals, -math.floor(math.log10(edge))))
+        for edge in edges.tolist()
+    ]
     parts = _counts_axis(int(n.max()), bottom)
     every = math.ceil(len(ticks) / 9)
     for k, height in enumerate(n.tolist()):
@@ -177,7 +188,9 @@ def _histogram(name: str, title: str, unit: str, column: pd.Series, edges_of: An
         if height:
             parts.append(_bar(x + 1, bottom - tall, wide - 2, tall, f"{ticks[k]} to {ticks[k + 1]} {unit}: {height}"))
             parts.append(_text(x + wide / 2, bottom - tall - 4, str(height), "middle", "soft"))
-    parts += [_text(LEFT + wide * k, bottom + 15, tick, "middle", "soft") for k, tick in enumerate(ticks) if k % every == 0]
+    parts += [
+        _text(LEFT + wide * k, bottom + 15, tick, "middle", "soft") for k, tick in enumerate(ticks) if k % every == 0
+    ]
     parts.append(_line(LEFT, bottom, WIDTH - RIGHT, bottom, "axis"))
     scale = ", logarithmic" if edges_of is _decades else ""
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, bottom + 32, f"{unit}{scale}", "middle", "soft"))
@@ -203,7 +216,8 @@ def _counts_axis(most: int, bottom: float) -> list[str]:
     for k in range(0, top + 1, _step(most)):
         y = bottom - PLOT_HEIGHT * k / top
         parts += [_line(LEFT, y, WIDTH - RIGHT, y, "grid"), _text(LEFT - 6, y + 4, str(k), "end", "soft")]
-    parts.append(f'<text transform="translate(11 {bottom - PLOT_HEIGHT / 2:.1f}) rotate(-90)" text-anchor="middle" class="soft">findings</text>')
+    turned = f"translate(11 {bottom - PLOT_HEIGHT / 2:.1f}) rotate(-90)"
+    parts.append(f'<text transform="{turned}" text-anchor="middle" class="soft">findings</text>')
     return parts
 
 

@@ -70,11 +70,13 @@ def whole_window(echoes: Echoes) -> Window:
 
 def _window(echoes: Echoes, k: int, frame: int, step: Step) -> Window:
     """A square round a focus and its shadow, as far as the frame goes."""
-    x, y = number_place(echoes, k, frame)
+    _, y = number_place(echoes, k, frame)
     focus = echoes.found[k].focus
     unit = echoes.beams[focus.beam].unit
     side = max(ABOVE_MM + BELOW_MM, 1.6 * focus.width / unit) * unit
-    high, wide = (min(int(np.ceil(side / mm)), n) for mm, n in zip(step[:2], (echoes.clip.rows, echoes.clip.columns), strict=True))
+    high, wide = (
+        min(int(np.ceil(side / mm)), n) for mm, n in zip(step[:2], (echoes.clip.rows, echoes.clip.columns), strict=True)
+    )
     top = int(np.clip(round(y - ABOVE_MM / (ABOVE_MM + BELOW_MM) * high), 0, echoes.clip.rows - high))
     left = int(np.clip(round(focus.column - wide / 2), 0, echoes.clip.columns - wide))
     return top, top + high, left, left + wide

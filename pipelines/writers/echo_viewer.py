@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..results import ClipResult
-from .echo_pictures import image_area, shadow_sides
 from .echo_gallery import whole_window
+from .echo_pictures import image_area, shadow_sides
 from .html import number
 from .viewer import NEAR_MM, Scene, place_table
 
@@ -60,7 +60,10 @@ def echo_scene(result: ClipResult) -> Scene:
         }
         for _, row in result.findings.iterrows()
     ]  # fmt: skip
-    note = "Only what scan lines reach is shown. Dashed: the sides of a shadow. Crosses: excluded candidates. No shadow is not no calcium."
+    note = (
+        "Only what scan lines reach is shown. Dashed: the sides of a shadow. Crosses: excluded candidates. "
+        "No shadow is not no calcium."
+    )
     none = np.zeros((0, 4), np.int64), np.zeros(0, np.int64)
     shape = len(clip), bottom - top, right - left
     return Scene(shape, image, (runs, echoes.finding_id[owner]), none, table, values, note)

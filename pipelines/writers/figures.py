@@ -9,15 +9,13 @@ from .charts import cohort_charts
 from .drawing import PAPER
 from .pictures import compose_overview
 
-SETTINGS = {"svg.hashsalt": "calcimap", "svg.fonttype": "none", "svg.image_inline": True}
-"""The same bytes every time; text stays text."""
-
 
 def write_figure(result: ScanResult | ClipResult, folder: Path) -> None:
     """``overview.svg``: what overview.png shows, on white; outlines, letters and scale bars are vectors."""
     import matplotlib as mpl
 
-    with mpl.rc_context(SETTINGS):
+    # The same bytes every time; text stays text.
+    with mpl.rc_context({"svg.hashsalt": "calcimap", "svg.fonttype": "none"}):
         compose_overview(result, PAPER).savefig(folder / "overview.svg", format="svg", metadata={"Date": None})
 
 

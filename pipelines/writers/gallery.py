@@ -65,7 +65,9 @@ class Gallery:
         """A gallery from its file; an empty one where there is none, or something else."""
         try:
             values: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            parts = [{int(k): [Panel.read(p) for p in ps] for k, ps in values[n].items()} for n in ("findings", "excluded")]
+            parts = [
+                {int(k): [Panel.read(p) for p in ps] for k, ps in values[n].items()} for n in ("findings", "excluded")
+            ]
             return cls([Panel.read(p) for p in values["overview"]], *parts)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return cls()
@@ -85,31 +87,34 @@ def draw_gallery(result: ScanResult) -> Gallery:
     found, left = detection.components, detection.excluded
     listed = np.flatnonzero(np.isin(left.reason, LISTED))
     painters = Painter(found, detection.finding_id), Painter(left.components, np.arange(1, len(left.components) + 1))
-    axes = _axes(volume)
+    views = _views(volume)
     dense = dict(zip(result.findings["finding_id"], result.findings["intensity_p95"] > DENSE_HU, strict=True))
 
     findings = {}
     for k in _largest_first(found.n_voxels)[:MOST_FINDINGS].tolist():
         number = int(detection.finding_id[k])
         window = PROJECTION_WINDOW if bool(dense.get(number, False)) else CROP_WINDOW
-        findings[number] = _planes(volume, axes, found.box[k], number, painters, window)
+        findings[number] = _planes(volume, views, found.box[k], number, painters, window)
     excluded = {}
     for k in listed[_largest_first(left.components.n_voxels[listed])[:MOST_LISTED]].tolist():
         swapped = painters[1], painters[0]
-        panels = _planes(volume, axes[:1], left.components.box[k], k + 1, swapped, CROP_WINDOW)
-        excluded[k + 1] = [_renamed(panel, {"finding": "listed", "other": "excluded", "excluded": "other"}) for panel in panels]
-    return Gallery(_overview(result, axes, listed), dict(sorted(findings.items())), excluded)
+        panels = _planes(volume, {0: views[0]}, left.components.box[k], k + 1, swapped, CROP_WINDOW)
+        excluded[k + 1] = [
+            _renamed(panel, {"finding": "listed", "other": "excluded", "excluded": "other"}) for panel in panels
+        ]
+    return Gallery(_overview(result, views, listed), dict(sorted(findings.items())), excluded)
 
 
 def _largest_first(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.argsort(-sizes, kind="stable")
 
 
-def _axes(volume: Volume) -> list[int]:
-    """Array axes that are looked along: the slices themselves first, then the planes across them."""
+def _views(volume: Volume) -> dict[int, View]:
+    """Array axes that are looked along, in the order of planes: the slices first, then the planes across them."""
+    views = {axis: view_along(volume, axis) for axis in range(3)}
     if volume.shape[0] < THIN_SLICES:
-        return [0]
-    return [0, *sorted((1, 2), key=lambda axis: PLANES.index(view_along(volume, axis).plane))]
+        return {0: views[0]}
+    return dict(sorted(views.items(), key=lambda item: (item[0] != 0, PLANES.index(item[1].plane))))
 
 
 def _renamed(panel: Panel, names: Mapping[str, str]) -> Panel:
@@ -121,7 +126,7 @@ def _renamed(panel: Panel, names: Mapping[str, str]) -> Panel:
 
 
 def _planes(
-    volume: Volume, axes: list[int], box: NDArray[np.int64], number: int, painters: tuple[Painter, Painter],
+    volume: Volume, views: dict[int, View], box: NDArray[np.int64], number: int, painters: tuple[Painter, Painter],
     window: Window,
 ) -> list[Panel]:  # fmt: skip
     """One candidate in each plane, at the slice of its largest section."""
@@ -131,15 +136,16 @@ def _planes(
     own, other = (painter.paint(around) for painter in painters)
     mine = own == number
     panels = []
-    for axis in axes:
+    for axis, view in views.items():
         rest = tuple(a for a in range(3) if a != axis)
         at = int(np.argmax(mine.sum(axis=rest)))
         index = around[axis][0] + at
-        view = view_along(volume, axis)
         where = tuple(index if a == axis else slice(*around[a]) for a in range(3))
         image = view.orient(windowed(volume.array[where], window))
         label = np.take(own, at, axis)
-        strokes = _strokes(view, np.where(label == number, 1, 0), np.where(label == number, 0, label), np.take(other, at, axis))
+        strokes = _strokes(
+            view, np.where(label == number, 1, 0), np.where(label == number, 0, label), np.take(other, at, axis)
+        )
         name = f"slice {index} {DOT} " if axis == 0 else ""
         caption = f"{view.plane} {DOT} {name}{slice_position(volume, index, axis)} {DOT} {window}"
         panels.append(_panel(view, image, (field_mm, field_mm), SIDE / field_mm, caption, strokes))
@@ -184,12 +190,11 @@ def _panel(
 # -- projections -------------------------------------------------------------------------------------------------------
 
 
-def _overview(result: ScanResult, axes: list[int], listed: NDArray[np.int64]) -> list[Panel]:
+def _overview(result: ScanResult, views: dict[int, View], listed: NDArray[np.int64]) -> list[Panel]:
     """Maximum-intensity projections with outlines and numbers, in one scale."""
     volume, found = result.volume, result.detection.components
     box = body_box(volume, found)
-    views = {axis: view_along(volume, axis) for axis in axes}
-    bounds = {axis: projection_bounds(views[axis], box) for axis in axes}
+    bounds = {axis: projection_bounds(view, box) for axis, view in views.items()}
     sizes = {axis: (right - left, bottom - top) for axis, (left, top, right, bottom) in bounds.items()}
     px = min(min(OVERVIEW_WIDTH / w, OVERVIEW_HEIGHT / h) for w, h in sizes.values())
     px = min(px, OVERVIEW_ROW / sum(w for w, _ in sizes.values()))
@@ -197,8 +202,8 @@ def _overview(result: ScanResult, axes: list[int], listed: NDArray[np.int64]) ->
     numbers = result.detection.finding_id
     biggest = _largest_first(found.n_voxels)[:MOST_NUMBERED]
     panels = []
-    for axis in axes:
-        view, rest = views[axis], tuple(box[a] for a in range(3) if a != axis)
+    for axis, view in views.items():
+        rest = tuple(box[a] for a in range(3) if a != axis)
         image = view.orient(windowed(volume.array[box].max(axis=axis), PROJECTION_WINDOW))
         own = view.orient(projected_labels(found, numbers, axis)[rest])
         other = view.orient(projected_labels(left_out, np.arange(1, len(left_out) + 1), axis)[rest])

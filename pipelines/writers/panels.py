@@ -11,7 +11,7 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ class Panel:
     strokes: tuple[Stroke, ...] = ()
     letters: tuple[str, ...] = ()
     bar: tuple[float, str] = (0.0, "")
-    labels: tuple[Label, ...] = field(default=())
+    labels: tuple[Label, ...] = ()
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Panel:
@@ -91,19 +91,26 @@ class Panel:
         ValueError, KeyError, TypeError
             Not a panel, or an image or path that is none.
         """
-        known = {f.name: values[f.name] for f in fields(cls)}
-        if not _IMAGE.fullmatch(known["image"]):
+        image, strokes = values["image"], tuple(Stroke(str(s["kind"]), str(s["d"])) for s in values["strokes"])
+        if not _IMAGE.fullmatch(image):
             raise ValueError("not an image")
-        strokes = tuple(Stroke(str(s["kind"]), str(s["d"])) for s in known["strokes"])
         if not all(_PATH.fullmatch(s.d) and re.fullmatch("[a-z]+", s.kind) for s in strokes):
             raise ValueError("not a path")
-        numbers = {name: tuple(float(v) for v in known[name]) for name in ("box", "pixel")}
-        sizes = {name: float(known[name]) for name in ("width", "height")}
-        labels = tuple(Label(str(v["text"]), float(v["x"]), float(v["y"])) for v in known["labels"])
-        bar = float(known["bar"][0]), str(known["bar"][1])
-        letters = tuple(str(v) for v in known["letters"])
-        own: dict[str, Any] = {"strokes": strokes, "labels": labels, "letters": letters, "bar": bar}
-        return cls(str(known["caption"]), image=known["image"], **own, **numbers, **sizes)
+        left, top, wide, high = map(float, values["box"])
+        across, down = map(float, values["pixel"])
+        length, meaning = values["bar"]
+        return cls(
+            str(values["caption"]),
+            float(values["width"]),
+            float(values["height"]),
+            image,
+            (left, top, wide, high),
+            (across, down),
+            strokes,
+            tuple(str(letter) for letter in values["letters"]),
+            (float(length), str(meaning)),
+            tuple(Label(str(v["text"]), float(v["x"]), float(v["y"])) for v in values["labels"]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -133,6 +140,8 @@ def encode(image: NDArray[np.uint8], quality: int = QUALITY, most: int = MOST_PI
 
 def edge_path(labels: NDArray[np.int32]) -> str:
     """The borders of a label image along the edges of its pixels, but not along the edge of the image itself."""
+    if not labels.any():
+        return ""
     down, across = labels.shape
     lines = outlines(labels, (1.0, 1.0)).astype(np.int64)
     first, last = lines[:, 0], lines[:, 1]

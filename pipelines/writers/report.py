@@ -29,6 +29,8 @@ MOST_ROWS = 5000
 """Findings in the table of the report, the largest; findings.csv has all."""
 MOST_CARDS = 1000
 """Findings with a card of their own, the largest."""
+MOST_STATIC = 80
+"""Cards that stand in the page as they are; the page's script unfolds the others when they come into sight."""
 BUDGET = 14_000_000
 """Bytes of pictures: what does not fit is left out, the smallest findings first, and the report says so."""
 VIEWER = "viewer.html"
@@ -71,6 +73,8 @@ def _contents(study: StudyResult) -> dict[str, Any]:
         for row in scan["rows"]:
             row["evidence"] = evidence.get((row["scan_id"], row["finding_id"]), {})
         scan["cards"] = [row for row in scan["rows"] if row["index"] in cards]
+    for k, row in enumerate((row for scan in sections for row in scan["cards"]), 1):
+        row["card_number"] = k
     return {
         "notice": NOTICE,
         "ran": _ran(study.out),
@@ -83,7 +87,11 @@ def _contents(study: StudyResult) -> dict[str, Any]:
         "ignored": sorted(pd.Series(list(study.ignored.values()), dtype="object").value_counts().items()),
         "set_aside": _counted(scans.loc[scans["status"] == "ignored", ["modality", "reason"]]),
         "scans": sections,
-        "table": [_finding(row) | {"place": places.get(row["scan_id"], 0), "card": row.name in cards} for row in _rows(table)],
+        "n_cards": len(cards),
+        "most_static": MOST_STATIC,
+        "table": [
+            _finding(row) | {"place": places.get(row["scan_id"], 0), "card": row.name in cards} for row in _rows(table)
+        ],
         "patterns": sorted(findings["pattern"].dropna().unique()) if len(findings) else [],
         "columns": {name: bool(len(findings)) and bool(findings[name].notna().any()) for name in ("organ", "agatston")},
         "burden": [_row(row) for row in _rows(study.burden) if row["organ"] == "(all)"],
@@ -162,8 +170,8 @@ def _largest(findings: pd.DataFrame, most: int) -> pd.DataFrame:
 
 def _counted(table: pd.DataFrame) -> list[tuple[str, str, int]]:
     """Rows that are alike, counted."""
-    groups = table.fillna("").value_counts().sort_index()
-    return [(str(modality), str(reason), int(n)) for (modality, reason), n in groups.items()]
+    groups = table.fillna("").groupby(list(table.columns)).size().reset_index(name="n")
+    return [(str(modality), str(reason), int(n)) for modality, reason, n in groups.itertuples(index=False)]
 
 
 def _evidence(hypotheses: pd.DataFrame) -> dict[tuple[str, int], dict[str, Any]]:
@@ -185,10 +193,15 @@ def _scan(
     if excluded is not None:
         groups = excluded.groupby("reason")["volume_mm3"].agg(["count", "size", "sum"])
         groups = groups.sort_values("size", ascending=False, kind="stable")
-        reasons = [(reason, int(n), float(volume) if known else float("nan")) for reason, known, n, volume in groups.itertuples()]
+        reasons = [
+            (reason, int(n), float(volume) if known else float("nan"))
+            for reason, known, n, volume in groups.itertuples()
+        ]
         near = excluded[excluded["reason"].isin(LISTED)].sort_values("volume_mm3", ascending=False, kind="stable")
         listed = [_row(row) | {"panels": gallery.excluded.get(int(row["excluded_id"]), [])} for row in _rows(near)]
-    organs = [] if burden is None else [_row(row) for row in _rows(burden) if row["organ"] not in ("(all)", "(unknown)")]
+    organs = (
+        [] if burden is None else [_row(row) for row in _rows(burden) if row["organ"] not in ("(all)", "(unknown)")]
+    )
     own = {"flags": _split([scan["flags"]]), "rows": rows, "reasons": reasons, "listed": listed, "organs": organs}
     return scan | own | {"place": place, "overview": gallery.overview}
 
@@ -222,8 +235,13 @@ def _galleries(study: StudyResult) -> tuple[dict[str, Gallery], int]:
         if spent + size <= BUDGET:
             kept[scan_id].overview.extend(gallery.overview)
             spent += size
-    for name, table, number in (("findings", study.findings, "finding_id"), ("excluded", study.excluded, "excluded_id")):
-        for row in table.sort_values("volume_mm3", ascending=False, kind="stable")[["scan_id", number]].itertuples(index=False):
+    for name, table, number in (
+        ("findings", study.findings, "finding_id"),
+        ("excluded", study.excluded, "excluded_id"),
+    ):
+        for row in table.sort_values("volume_mm3", ascending=False, kind="stable")[["scan_id", number]].itertuples(
+            index=False
+        ):
             panels = getattr(whole.get(row[0], Gallery()), name).get(int(row[1]), [])
             size = Gallery.size(panels)
             if spent + size <= BUDGET:

@@ -1,8 +1,8 @@
 """The viewer of a scan: one HTML file with its slices in 8 bits and the outlines of every finding and candidate.
 
-It is for looking, not for measuring: HU go through `CODES`, which spends most of 256 levels on soft tissue, and through
-a JPEG; windows are applied in the browser. Slices are cut to the body and turned as they are shown; labels keep every
-voxel, as runs. Where a scan would take more than `MOST_BYTES`, quality and then resolution go down, and the page says so.
+It is for looking, not for measuring: HU go through `CODES`, which spends most of 256 levels on soft tissue, and a JPEG;
+windows are applied in the browser. Slices are cut to the body and turned as they are shown; labels keep every voxel, as
+runs. Where a scan would take more than `MOST_BYTES`, quality and then resolution go down, and the page says so.
 """
 
 from __future__ import annotations
@@ -39,9 +39,12 @@ _LEVELS = (0, 24, 176, 232, 255)
 CODES = np.interp(np.arange(256), _LEVELS, _HU)
 """HU of each level: steps of 3 HU from -200 to 300, of 18 to 1300, coarser beyond."""
 WINDOWS: tuple[tuple[str, float, float], ...] = (
-    ("calcification", CROP_WINDOW.width, CROP_WINDOW.level), ("dense", PROJECTION_WINDOW.width, PROJECTION_WINDOW.level),
-    ("soft tissue", 400, 40), ("bone", 2500, 700), ("lung", 1500, -600),
-)  # fmt: skip
+    ("calcification", CROP_WINDOW.width, CROP_WINDOW.level),
+    ("dense", PROJECTION_WINDOW.width, PROJECTION_WINDOW.level),
+    ("soft tissue", 400, 40),
+    ("bone", 2500, 700),
+    ("lung", 1500, -600),
+)
 NEAR_MM = 80.0
 """What is seen round a finding that the viewer goes to."""
 _JPEG = len("data:image/jpeg;base64,")
@@ -88,7 +91,11 @@ def write_viewer(result: ScanResult | ClipResult, folder: Path) -> None:
     note = f"8-bit copy for looking, not for measuring: JPEG of quality {quality}"
     if shrink > 1:
         note += f", every {shrink} \N{MULTIPLICATION SIGN} {shrink} pixels joined so that the file stays below 40 MB"
-    lost = [name for name, runs in (("findings", scene.found), ("excluded", scene.left)) if len(kept[name][0]) < len(runs[0])]
+    lost = [
+        name
+        for name, runs in (("findings", scene.found), ("excluded", scene.left))
+        if len(kept[name][0]) < len(runs[0])
+    ]
     if lost:
         note += f"; outlines of the largest {' and '.join(lost)} are left out for the same reason"
     slices, rows, columns = scene.shape
@@ -191,7 +198,9 @@ def scan_scene(result: ScanResult) -> Scene:
         for i, p, d, m in rows.itertuples(index=False)
     ]
     cut = "Cut to the body; " if np.prod(high - low) < np.prod(volume.shape) else ""
-    note = f"{cut}{count(len(left))} excluded candidates can be shown. Positions are patient LPS (left, posterior, superior)."
+    note = (
+        f"{cut}{count(len(left))} excluded candidates can be shown. Positions are mm to the left, posterior, superior."
+    )
     shape = int(high[0] - low[0]), int(high[1] - low[1]), int(high[2] - low[2])
     return Scene(shape, image, (runs[0][0], numbers[0]), (runs[1][0], numbers[1]), listed, values, note)
 

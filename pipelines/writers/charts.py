@@ -152,7 +152,7 @@ def _decades(values: NDArray[np.float64]) -> NDArray[np.float64]:
     positive = values[values > 0]
     if not len(positive):
         return np.array([1.0, 10.0])
-    powers = range(math.floor(math.log10(positive.min())), math.ceil(math.log10(positive.max())) + 1)
+    powers = range(math.floor(math.log10(positive.min())) - 1, math.ceil(math.log10(positive.max())) + 1)
     edges = np.array([step * 10.0**power for power in powers for step in DECADE])
     first = int(np.searchsorted(edges, positive.min(), side="right")) - 1
     last = int(np.searchsorted(edges, positive.max(), side="right"))

@@ -235,18 +235,16 @@ def _galleries(study: StudyResult) -> tuple[dict[str, Gallery], int]:
         if spent + size <= BUDGET:
             kept[scan_id].overview.extend(gallery.overview)
             spent += size
-    for name, table, number in (
-        ("findings", study.findings, "finding_id"),
-        ("excluded", study.excluded, "excluded_id"),
-    ):
-        for row in table.sort_values("volume_mm3", ascending=False, kind="stable")[["scan_id", number]].itertuples(
-            index=False
-        ):
-            panels = getattr(whole.get(row[0], Gallery()), name).get(int(row[1]), [])
+    for name, number in (("findings", "finding_id"), ("excluded", "excluded_id")):
+        table = getattr(study, name).sort_values("volume_mm3", ascending=False, kind="stable")
+        for scan_id, k in table[["scan_id", number]].itertuples(index=False):
+            panels = getattr(whole.get(scan_id, Gallery()), name).get(int(k), [])
+            if not panels:
+                continue
             size = Gallery.size(panels)
-            if spent + size <= BUDGET:
-                getattr(kept[row[0]], name)[int(row[1])] = panels
-                spent += size
-            else:
+            if spent + size > BUDGET:
                 unshown += 1
+                continue
+            getattr(kept[scan_id], name)[int(k)] = panels
+            spent += size
     return kept, unshown

@@ -77,26 +77,14 @@ class Browser:
                 if message.get("id") == mine:
                     assert "error" not in message, message
                     return message["result"]
-                note(message)
-
-        def note(message) -> None:
-            kind, given = message.get("method", ""), message.get("params", {})
-            if kind == "Runtime.exceptionThrown" or (kind == "Log.entryAdded" and given["entry"]["level"] == "error"):
-                visit.complaints.append(json.dumps(given)[:500])
-            elif kind == "Runtime.consoleAPICalled" and given["type"] in {"error", "warning", "assert"}:
-                visit.complaints.append(json.dumps(given)[:500])
-            elif kind == "Network.requestWillBeSent":
-                url = given["request"]["url"].split("#")[0]
-                if not url.startswith("data:") and not (url.startswith("file:") and given["type"] == "Document"):
-                    visit.complaints.append(f"request: {url}")
-            elif kind == "Page.javascriptDialogOpening":
-                visit.complaints.append("dialog")
+                visit.complaints += complaint(message)
 
         for domain in ("Page", "Runtime", "Log", "Network"):
             await send(f"{domain}.enable")
         await send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         await send("Page.navigate", url=address)
-        ready = "new Promise(r => { const f = () => document.readyState === 'complete' && location.protocol === 'file:' ? r(1) : setTimeout(f, 20); f(); })"
+        there = "document.readyState === 'complete' && location.protocol === 'file:'"
+        ready = f"new Promise(r => {{ const f = () => {there} ? r(1) : setTimeout(f, 20); f(); }})"
         frames = (
             "new Promise(r => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(() => r(1))), 60))"
         )
@@ -117,6 +105,23 @@ class Browser:
                 )
             await send("Runtime.evaluate", expression=frames, awaitPromise=True)
         visit.values = visit.values[2:]
-        await send("Page.close")
         socket.close()
+        while await socket.read_message() is not None:
+            pass
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/json/close/{target['id']}") as answer:
+            answer.read()
         return visit
+
+
+def complaint(message: dict) -> list[str]:
+    """What an event of the browser says that should not be: errors, warnings, dialogs, requests that leave the page."""
+    kind, given = message.get("method", ""), message.get("params", {})
+    level = given.get("entry", {}).get("level") or given.get("type", "")
+    said = kind in {"Log.entryAdded", "Runtime.consoleAPICalled"} and level in {"error", "warning", "assert"}
+    if said or kind in {"Runtime.exceptionThrown", "Page.javascriptDialogOpening"}:
+        return [kind + json.dumps(given)[:500]]
+    if kind == "Network.requestWillBeSent":
+        url = given["request"]["url"].split("#")[0]
+        if not url.startswith("data:") and not (url.startswith("file:") and given["type"] == "Document"):
+            return [f"request: {url}"]
+    return []

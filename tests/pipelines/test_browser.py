@@ -47,18 +47,22 @@ def study(tmp_path_factory):
 
 
 SHOWN = "[...document.querySelectorAll('#findings tbody tr')].map(r => Number(r.cells[1].textContent))"
-WIDE = "document.documentElement.scrollWidth"
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 
 def test_the_report_sorts_and_filters(browser, study):
     volume = "[...document.querySelectorAll('#findings thead button')].find(b => b.textContent === 'Volume').click(); "
-    fill = "(() => {{ const i = document.querySelector('[name={}]'); i.value = '{}'; i.dispatchEvent(new Event('input', {{bubbles: true}})); }})(); "
+    fill = (
+        "(() => {{ const i = document.querySelector('[name={}]'); i.value = '{}'; "
+        "i.dispatchEvent(new Event('input', {{bubbles: true}})); }})(); "
+    )
     visit = browser.visit(
         (study.out / "report.html").as_uri(),
         [
-            SHOWN, volume + SHOWN, volume + SHOWN, fill.format("pattern", "punctate") + SHOWN, fill.format("pattern", "") + SHOWN,
+            SHOWN, volume + SHOWN, volume + SHOWN, fill.format("pattern", "punctate") + SHOWN,
+            fill.format("pattern", "") + SHOWN,
             fill.format("words", "solid") + SHOWN, "document.querySelector('#findings output').textContent",
-            fill.format("words", "") + fill.format("least", "1e6") + SHOWN, "document.title", WIDE,
+            fill.format("words", "") + fill.format("least", "1e6") + SHOWN, "document.title", FITS,
         ],
     )  # fmt: skip
     down, up = [2, 1, 4, 3], [4, 1, 2, 3]  # what is missing stays last
@@ -66,7 +70,7 @@ def test_the_report_sorts_and_filters(browser, study):
     assert visit.values[6] == "1 of 4 shown"
     assert visit.values[7] == []
     assert visit.values[8] == "calcimap report"
-    assert visit.values[9] == 1280
+    assert visit.values[9] is True
     assert visit.complaints == []
 
 
@@ -107,9 +111,9 @@ def test_outlines_switch_and_keys_go_from_card_to_card(browser, study):
 
 @pytest.mark.parametrize("width", [360, 800])
 def test_pages_are_no_wider_than_the_screen(browser, study, width):
-    assert browser.visit((study.out / "report.html").as_uri(), [WIDE], width).values == [width]
-    visit = browser.visit((study.out / "scans" / ID / "viewer.html").as_uri(), [WIDE], width)
-    assert visit.values == [width]
+    assert browser.visit((study.out / "report.html").as_uri(), [FITS], width).values == [True]
+    visit = browser.visit((study.out / "scans" / ID / "viewer.html").as_uri(), [FITS], width)
+    assert visit.values == [True]
     assert visit.complaints == []
 
 
@@ -120,30 +124,42 @@ def test_folded_cards_and_rows_come_when_they_are_scrolled_to(browser, study, tm
     empty = conform(pd.DataFrame(), EXCLUDED), conform(pd.DataFrame(), GROUPS)
     write_report(StudyResult(tmp_path, conform(many, FINDINGS), study.scans, *empty, {}, study.hypotheses))
     rows = "document.querySelectorAll('#findings tbody tr').length"
-    box = "(() => { const b = document.querySelector('#findings .scroll'); b.scrollTop = b.scrollHeight; })(); new Promise(r => setTimeout(() => r(1), 200))"
-    card = "(() => { const c = document.querySelectorAll('.card')[350]; const before = c.querySelector('dl') !== null; c.scrollIntoView(); return new Promise(r => setTimeout(() => r([before, c.querySelector('dl') !== null]), 400)); })()"
-    printed = "window.dispatchEvent(new Event('beforeprint')); [document.querySelectorAll('#findings tbody tr').length, document.querySelectorAll('.card dl').length]"
+    box = (
+        "(() => { const b = document.querySelector('#findings .scroll'); b.scrollTop = b.scrollHeight; })(); "
+        "new Promise(r => setTimeout(() => r(1), 200))"
+    )
+    card = """(() => { const c = document.querySelectorAll('.card')[350], folded = c.querySelector('dl') === null;
+      c.scrollIntoView();
+      return new Promise(r => setTimeout(() => r([folded, c.querySelector('dl') !== null]), 400)); })()"""
+    printed = f"window.dispatchEvent(new Event('beforeprint')); [{rows}, document.querySelectorAll('.card dl').length]"
     visit = browser.visit((tmp_path / "report.html").as_uri(), [rows, box, rows, card, printed])
     first, _, second, unfolded, everything = visit.values
     assert first < second < 400
-    assert unfolded == [False, True]
+    assert unfolded == [True, True]
     assert everything == [400, 400]
     assert visit.complaints == []
 
 
 def test_the_viewer_scrolls_jumps_and_draws(browser, study):
     where = "document.getElementById('where').textContent"
-    colours = """(() => { const c = document.querySelector('canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-      let orange = 0, grey = 0; for (let k = 0; k < d.length; k += 4) { if (d[k] > 230 && d[k + 1] > 110 && d[k + 1] < 170 && d[k + 2] < 90) orange++; if (d[k] === d[k + 1] && d[k] > 60) grey++; }
+    colours = """(() => { const c = document.querySelector('canvas');
+      const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+      let orange = 0, grey = 0;
+      for (let k = 0; k < d.length; k += 4) {
+        if (d[k] > 230 && d[k + 1] > 110 && d[k + 1] < 170 && d[k + 2] < 90) orange++;
+        if (d[k] === d[k + 1] && d[k] > 60) grey++;
+      }
       return [orange > 50, grey > 5000]; })()"""
     address = (study.out / "scans" / ID / "viewer.html").as_uri() + "#finding=3"
     visit = browser.visit(
         address,
         [
-            where, colours, ("wheel", 120), where, ("key", "n"), where, "location.hash", ("key", "o"), colours, ("key", "o"), ("key", "w"), where,
+            where, colours, ("wheel", 120), where, ("key", "n"), where, "location.hash",
+            ("key", "o"), colours, ("key", "o"), ("key", "w"), where,
             ("key", "Home"), where,
         ],
     )  # fmt: skip
+    complaints = [text for text in visit.complaints if "readback" not in text]  # of reading the canvas here
     first, drawn, scrolled, jumped, hash_, bare, windowed, home = visit.values
     assert "finding 3" in first
     assert drawn == [True, True]
@@ -155,7 +171,7 @@ def test_the_viewer_scrolls_jumps_and_draws(browser, study):
     assert "W 700 L 200" in first
     assert "W 1\u202f500 L 550" in windowed
     assert home.startswith("slice 0 ")
-    assert visit.complaints == []
+    assert complaints == []
     row = study.findings.iloc[2]
     assert abs(number[0] - row["slice_index"]) <= 2
 

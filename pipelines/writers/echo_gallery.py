@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,8 @@ from .panels import Label, Panel, Stroke, edge_path, encode, line_path, scale_ba
 ABOVE_MM, BELOW_MM = 12.0, 30.0
 """Depth that a crop shows above and below the upper edge of a focus."""
 FRAME_WIDTH = 460.0
+MOST_CLOSE = 0.6
+"""A crop of more than this share of the image is not shown beside it."""
 CROSS = 5.0
 """Half the size of the mark of an excluded candidate, px."""
 
@@ -23,16 +27,15 @@ CROSS = 5.0
 def draw_echo_gallery(result: ClipResult) -> Gallery:
     """The gallery of an ultrasound scan; nothing is shown but what scan lines cover."""
     echoes = result.echoes
-    found = {}
+    found, whole = {}, whole_window(echoes)
     for k, number in enumerate(echoes.finding_id[:MOST_FINDINGS].tolist()):
         frame = echoes.found[k].frames[echoes.found[k].key]
         image, step = shown_frame(echoes, frame), _step(echoes, k)
         name = f"frame {frame} {DOT} " if len(echoes.clip) > 1 else ""
         window = _window(echoes, k, frame, step)
-        found[number] = [
-            _panel(echoes, image, frame, window, SIDE, f"{name}close", number, step),
-            _panel(echoes, image, frame, whole_window(echoes), SIDE, f"{name}whole image", number, step),
-        ]
+        found[number] = [_panel(echoes, image, frame, window, SIDE, f"{name}close", number, step)]
+        if _area(window) < MOST_CLOSE * _area(whole):
+            found[number].append(_panel(echoes, image, frame, whole, SIDE, f"{name}whole image", number, step))
     overview = [
         _panel(
             echoes, shown_frame(echoes, frame), frame, whole_window(echoes), FRAME_WIDTH,
@@ -68,17 +71,21 @@ def whole_window(echoes: Echoes) -> Window:
     return *rows, *columns
 
 
+def _area(window: Window) -> int:
+    top, bottom, left, right = window
+    return (bottom - top) * (right - left)
+
+
 def _window(echoes: Echoes, k: int, frame: int, step: Step) -> Window:
     """A square round a focus and its shadow, as far as the frame goes."""
     _, y = number_place(echoes, k, frame)
     focus = echoes.found[k].focus
     unit = echoes.beams[focus.beam].unit
     side = max(ABOVE_MM + BELOW_MM, 1.6 * focus.width / unit) * unit
-    high, wide = (
-        min(int(np.ceil(side / mm)), n) for mm, n in zip(step[:2], (echoes.clip.rows, echoes.clip.columns), strict=True)
-    )
-    top = int(np.clip(round(y - ABOVE_MM / (ABOVE_MM + BELOW_MM) * high), 0, echoes.clip.rows - high))
-    left = int(np.clip(round(focus.column - wide / 2), 0, echoes.clip.columns - wide))
+    first, last, west, east = whole_window(echoes)
+    high, wide = min(math.ceil(side / step[0]), last - first), min(math.ceil(side / step[1]), east - west)
+    top = min(max(round(y - ABOVE_MM / (ABOVE_MM + BELOW_MM) * high), first), last - high)
+    left = min(max(round(focus.column - wide / 2), west), east - wide)
     return top, top + high, left, left + wide
 
 

@@ -4,6 +4,7 @@ tornado, which speaks WebSocket, comes with distributed.
 """
 
 import asyncio
+import base64
 import json
 import os
 import shutil
@@ -57,7 +58,10 @@ class Browser:
         self.process.wait(20)
 
     def visit(self, address: str, steps: list, width: int = 1280, height: int = 800) -> Visit:
-        """Open a page and take steps: JavaScript (awaited), or a key as ``("key", name)``, ``("wheel", pixels)``."""
+        """Open a page and take steps: JavaScript (awaited), or a key as ``("key", name)``, ``("wheel", pixels)``.
+
+        ``("shot", file)`` takes a picture.
+        """
         return asyncio.run(self._visit(address, steps, width, height))
 
     async def _visit(self, address: str, steps: list, width: int, height: int) -> Visit:
@@ -95,7 +99,10 @@ class Browser:
                 visit.values.append(result["result"].get("value"))
                 continue
             kind, value = step
-            if kind == "key":
+            if kind == "shot":
+                picture = await send("Page.captureScreenshot")
+                Path(value).write_bytes(base64.b64decode(picture["data"]))
+            elif kind == "key":
                 text = {"text": value} if len(value) == 1 else {}
                 await send("Input.dispatchKeyEvent", type="keyDown", key=value, **text)
                 await send("Input.dispatchKeyEvent", type="keyUp", key=value)

@@ -11,12 +11,12 @@ from imaging import Echoes
 
 from ..results import ClipResult
 from .echo_labels import frame_labels
-from .echo_pictures import key_frames, number_place, scan_lines, shadow_sides, shown_frame
+from .echo_pictures import image_area, key_frames, number_place, scan_lines, shadow_sides, shown_frame
 from .gallery import DOT, MOST_FINDINGS, SIDE, Gallery
 from .panels import Label, Panel, Stroke, edge_path, encode, line_path, scale_bar
 
-ABOVE_MM, BELOW_MM = 12.0, 30.0
-"""Depth that a crop shows above and below the upper edge of a focus."""
+LEAST_MM, MOST_MM, WIDTHS, ABOVE = 20.0, 42.0, 12.0, 0.3
+"""Side of a crop: so many widths of the focus within limits; and the share of it above the upper edge of the focus."""
 FRAME_WIDTH = 460.0
 MOST_CLOSE = 0.6
 """A crop of more than this share of the image is not shown beside it."""
@@ -62,13 +62,12 @@ def _step(echoes: Echoes, k: int | None) -> Step:
 
 
 def whole_window(echoes: Echoes) -> Window:
-    """What the regions cover."""
-    regions = [beam.region for beam in echoes.beams]
-    if not regions:
+    """The part of a frame that scan lines reach; all of it where none do, which is then black."""
+    area = image_area(echoes)
+    rows, columns = np.flatnonzero(area.any(axis=1)), np.flatnonzero(area.any(axis=0))
+    if not len(rows):
         return 0, echoes.clip.rows, 0, echoes.clip.columns
-    rows = max(0, min(r.y0 for r in regions)), min(echoes.clip.rows, max(r.y1 for r in regions) + 1)
-    columns = max(0, min(r.x0 for r in regions)), min(echoes.clip.columns, max(r.x1 for r in regions) + 1)
-    return *rows, *columns
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def _area(window: Window) -> int:
@@ -81,10 +80,11 @@ def _window(echoes: Echoes, k: int, frame: int, step: Step) -> Window:
     _, y = number_place(echoes, k, frame)
     focus = echoes.found[k].focus
     unit = echoes.beams[focus.beam].unit
-    side = max(ABOVE_MM + BELOW_MM, 1.6 * focus.width / unit) * unit
+    wide_mm = focus.width / unit
+    side = max(min(max(WIDTHS * wide_mm, LEAST_MM), MOST_MM), 1.6 * wide_mm) * unit
     first, last, west, east = whole_window(echoes)
     high, wide = min(math.ceil(side / step[0]), last - first), min(math.ceil(side / step[1]), east - west)
-    top = min(max(round(y - ABOVE_MM / (ABOVE_MM + BELOW_MM) * high), first), last - high)
+    top = min(max(round(y - ABOVE * high), first), last - high)
     left = min(max(round(focus.column - wide / 2), west), east - wide)
     return top, top + high, left, left + wide
 

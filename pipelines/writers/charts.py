@@ -33,6 +33,7 @@ DECADE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 STYLE = """\
 text { font: 11px "Helvetica Neue", Arial, "Liberation Sans", sans-serif; fill: #1b1f24; }
 .soft { fill: #57606a; }
+.title { font-size: 13px; font-weight: bold; }
 .axis { stroke: #8c959f; stroke-width: 1; fill: none; }
 .grid { stroke: #e3e6ea; stroke-width: 1; }
 .mark { fill: #0072b2; }
@@ -63,7 +64,7 @@ class Chart:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:g} {self.height + 20:g}" '
             f'width="{self.width:g}" height="{self.height + 20:g}"><style>{STYLE}</style>'
-            f'<text x="0" y="13" font-weight="bold">{escape(self.title)}</text>'
+            f'<text x="0" y="13" class="title">{escape(self.title)}</text>'
             f'<g transform="translate(0 20)">{self.body}</g></svg>\n'
         )
 
@@ -175,28 +176,30 @@ def _histogram(name: str, title: str, unit: str, column: pd.Series, edges_of: An
     edges = edges_of(values)
     which = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
     n = np.bincount(which, minlength=len(edges) - 1)
-    wide, bottom = (WIDTH - LEFT - RIGHT) / len(n), TOP + PLOT_HEIGHT
-    decimals = 1 if edges_of is _decades and edges[0] < 10 else 0
-    ticks = [
-        number(edge, decimals=0 if edge == int(edge) else max(decimals, -math.floor(math.log10(edge))))
-        for edge in edges.tolist()
-    ]
+    bottom, along = TOP + PLOT_HEIGHT, np.log10(edges) if edges_of is _decades else edges
+    at = (LEFT + (WIDTH - LEFT - RIGHT) * (along - along[0]) / (along[-1] - along[0])).tolist()
+    ticks = [_tick(edge) for edge in edges.tolist()]
     parts = _counts_axis(int(n.max()), bottom)
-    every = math.ceil(len(ticks) / 9)
     for k, height in enumerate(n.tolist()):
-        x, tall = LEFT + wide * k, PLOT_HEIGHT * height / _top(int(n.max()))
+        tall = PLOT_HEIGHT * height / _top(int(n.max()))
         if height:
-            parts.append(_bar(x + 1, bottom - tall, wide - 2, tall, f"{ticks[k]} to {ticks[k + 1]} {unit}: {height}"))
-            parts.append(_text(x + wide / 2, bottom - tall - 4, str(height), "middle", "soft"))
-    parts += [
-        _text(LEFT + wide * k, bottom + 15, tick, "middle", "soft") for k, tick in enumerate(ticks) if k % every == 0
-    ]
+            tip = f"{ticks[k]} to {ticks[k + 1]} {unit}: {height}"
+            parts.append(_bar(at[k] + 1, bottom - tall, at[k + 1] - at[k] - 2, tall, tip))
+            parts.append(_text((at[k] + at[k + 1]) / 2, bottom - tall - 4, str(height), "middle", "soft"))
+    every = math.ceil(len(ticks) / 9)
+    parts += [_text(at[k], bottom + 15, ticks[k], "middle", "soft") for k in range(0, len(ticks), every)]
     parts.append(_line(LEFT, bottom, WIDTH - RIGHT, bottom, "axis"))
     scale = ", logarithmic" if edges_of is _decades else ""
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, bottom + 32, f"{unit}{scale}", "middle", "soft"))
     left_out = len(column) - len(values)
     note = f"{left_out} findings without this measure" if left_out else ""
     return Chart(name, title, note, WIDTH, bottom + BOTTOM, "".join(parts))
+
+
+def _tick(value: float) -> str:
+    """An edge with as many decimals as it has."""
+    decimals = f"{value:.6f}".rstrip("0").partition(".")[2]
+    return number(value, decimals=len(decimals))
 
 
 def _top(most: int) -> int:

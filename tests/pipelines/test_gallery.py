@@ -17,7 +17,7 @@ from imaging.synthetic.bmode import Probe, Scanner, calcification, render_bmode
 from pipelines.packing import pack
 from pipelines.results import SCANS
 from pipelines.scan import analyze
-from pipelines.writers.charts import _decades, _even, cohort_charts
+from pipelines.writers.charts import _decades, _even, _histogram, cohort_charts
 from pipelines.writers.drawing import CROP_WINDOW, PROJECTION_WINDOW, Window
 from pipelines.writers.echo_gallery import draw_echo_gallery, whole_window
 from pipelines.writers.echo_pictures import image_area
@@ -245,3 +245,13 @@ def test_bins_hold_every_value_at_their_edges():
             assert (np.diff(edges) > 0).all()
     assert len(_even(np.array([100.0]))) >= 2
     assert pd.Series(_decades(np.array([1.0, 10.0]))).is_monotonic_increasing
+
+
+def test_ticks_of_a_logarithmic_axis_stand_where_they_belong():
+    values = pd.Series([0.12, 0.16, 1.2, 30.0])
+    body = _histogram("size", "Size", "mm", values, _decades).body
+    at = {float(text): float(x) for x, text in re.findall(r'x="([\d.]+)" y="199.0"[^>]*>([\d.]+)<', body)}
+    assert len(at) > 3
+    edges, places = np.log10(list(at)), np.array(list(at.values()))
+    slope = np.diff(places) / np.diff(edges)
+    np.testing.assert_allclose(slope, slope[0], rtol=0.02)

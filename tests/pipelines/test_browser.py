@@ -1,9 +1,14 @@
 """Report and viewer in a browser: they open from a file, sort, filter, switch, scroll, and ask nobody for anything."""
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
+import pipelines
 from imaging import EXCLUDED, FINDINGS, GROUPS, conform
 from pipelines.results import SCANS, StudyResult
 from pipelines.scan import analyze
@@ -13,6 +18,7 @@ from pipelines.writers.report import write_report
 from pipelines.writers.viewer import write_viewer
 
 from .browser import Browser
+from .htmlpage import check_policy
 from .phantoms import phantom
 
 ID = "0123456789abcdef"
@@ -185,3 +191,35 @@ def test_a_row_of_the_report_leads_to_its_place_in_the_viewer(browser, study):
         ],
     )
     assert visit.values == [f"scans/{ID}/viewer.html#finding=2", "#f-1-1"]
+
+
+def test_a_scan_with_a_script_in_every_text_element_runs_nothing(browser, tmp_path):
+    source = Path(__file__).parents[2] / "sample_data" / "ct_thigh"
+    (tmp_path / "in").mkdir()
+    texts = {"LO": 64, "SH": 16, "PN": 64, "ST": 1024, "LT": 10240, "UT": 10**6, "CS": 16}
+    needed = "ImageType Modality PhotometricInterpretation PatientPosition RescaleType SpecificCharacterSet".split()
+    added = (
+        "PatientName PatientID StudyDescription SeriesDescription ProtocolName ImageComments InstitutionName "
+        "Manufacturer ConvolutionKernel BodyPartExamined ContrastBolusAgent"
+    ).split()
+    for file in source.glob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        for keyword in added:
+            element = pydicom.DataElement(keyword, pydicom.datadict.dictionary_VR(keyword), "")
+            dataset.setdefault(element.tag, element)
+        for element in dataset:
+            if element.VR in texts and element.keyword not in needed and element.keyword:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of values that no CS may hold
+                    setattr(dataset, element.keyword, HOSTILE[: texts[element.VR]])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset.save_as(tmp_path / "in" / file.name)
+    study = pipelines.run(tmp_path / "in", tmp_path / "out")
+    assert (study.scans["status"] == "analysed").all()
+    for page in (study.out / "report.html", *study.out.glob("scans/*/viewer.html")):
+        check_policy(page.read_text(encoding="utf-8"))
+        visit = browser.visit(page.as_uri(), ["document.title", "document.images.length"])
+        assert visit.values[0].startswith("calcimap")
+        assert visit.values[1] == 0
+        assert visit.complaints == []

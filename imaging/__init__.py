@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from .learning.files import dump_model, load_model
     from .learning.model import Model, predict
     from .learning.training import Training, train_model
+    from .pages import Section, page
     from .params import DetectionParams
+    from .pattern_page import patterns_page
     from .patterns import RULES, VOCABULARY, Rule, name_patterns
     from .reading.anatomy import read_anatomy
     from .reading.clips import read_clip
@@ -99,6 +101,7 @@ _HOME = {
     "Identity": "reading.identity", "read_identity": "reading.identity",
     "TRACKING_ID": "reading.labelmaps", "read_label_map": "reading.labelmaps",
     "DetectionParams": "params",
+    "Section": "pages", "page": "pages", "patterns_page": "pattern_page",
     "RULES": "patterns", "VOCABULARY": "patterns", "Rule": "patterns", "name_patterns": "patterns",
     "ReadParams": "reading.params",
     "read_volume": "reading.read",
@@ -156,6 +159,7 @@ __all__ = [
     "ScoreDefinition",
     "ScoreParams",
     "Scoring",
+    "Section",
     "Series",
     "Training",
     "TruncatedError",
@@ -186,6 +190,8 @@ __all__ = [
     "measure_echoes",
     "name_echo_patterns",
     "name_patterns",
+    "page",
+    "patterns_page",
     "predict",
     "rank_hypotheses",
     "read_anatomy",

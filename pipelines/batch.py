@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from .task import Outcome, Task, failed_row, perform, resume
 from .writers import WRITERS, check_formats, load
 from .writers.tables import CSV, write_dictionary
 
-DEFAULT_FORMATS = ("csv", "parquet", "nifti", "pictures", "report")
+DEFAULT_FORMATS = ("csv", "parquet", "nifti", "pictures", "viewer", "report")
 SHARE_OF_MEMORY = 0.9
 DIED = "the worker process died, and again when it had the machine to itself; too large, or its codec crashes"
 SLOW = "the analysis took longer than batch.time_limit_s; raise it, or analyse a part of the scan"
@@ -254,6 +255,8 @@ def _write(work: _Work, formats: tuple[str, ...], keep_identifiers: bool, *, fin
     tables.mkdir(exist_ok=True)
     merge(tables, work.rows())
     study = StudyResult(place.tables, tables, work.plan.ignored)
+    write_run = partial(summary.write_run, place.tables, work.plan, work.conditions, work.notes, study)
+    write_run(finished=False)  # the report says what was run
     for name in formats:
         if WRITERS[name].run:
             load(WRITERS[name].run)(study)
@@ -263,7 +266,7 @@ def _write(work: _Work, formats: tuple[str, ...], keep_identifiers: bool, *, fin
             (place.tables / file).unlink(missing_ok=True)
     write_dictionary(place.tables)
     summary.write_key(place.tables, work.plan.entries, keep_identifiers)
-    summary.write_run(place.tables, work.plan, work.conditions, work.notes, study, finished=finished)
+    write_run(finished=finished)
     return study
 
 

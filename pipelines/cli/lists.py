@@ -25,10 +25,15 @@ def features(
 
 
 @app.command()
-def patterns() -> None:
+def patterns(
+    markdown: Annotated[bool, typer.Option("--markdown", help="the page of the documentation")] = False,
+) -> None:
     """List the rules that name patterns, in the order in which they are tried."""
-    from imaging import RULES
+    from imaging import RULES, patterns_page
 
+    if markdown:
+        print(patterns_page(), end="")
+        return
     levels = ("up to 1.5 mm", "1.5 to 3.5 mm", "above 3.5 mm")
     for rule in RULES:
         print(f"{rule.key}: {rule.looks_like}")
@@ -37,6 +42,22 @@ def patterns() -> None:
             print(f"    {c.column} {c.sign} {bound}{' (or missing)' if c.or_missing else ''}")
         print(f"    slice spacing: {', '.join(levels[k] for k in rule.levels)}")
         print(f"    also looks like it: {rule.confounders}\n    {rule.source}")
+
+
+@app.command()
+def columns(
+    markdown: Annotated[bool, typer.Option("--markdown", help="the page of the documentation")] = False,
+) -> None:
+    """List the columns of every table: name, unit, type, definition, source."""
+    from ..writers.tables import SCHEMAS, columns_page
+
+    if markdown:
+        print(columns_page(), end="")
+        return
+    for table, schema in SCHEMAS.items():
+        print(table)
+        for c in schema.values():
+            print(f"    {c.name}  [{c.unit or '-'}, {c.dtype}]  {c.definition}")
 
 
 @app.command()

@@ -50,8 +50,8 @@ def run(
         float, typer.Option("--pixel-spacing", help="mm a pixel of screen captures; without it they stay in pixels")
     ] = 0.0,
     formats: Annotated[
-        str, typer.Option("--formats", help="what to write, of csv,parquet,nifti,pictures,report,seg,sr (DICOM)")
-    ] = "csv,parquet,nifti,pictures,report",
+        str, typer.Option("--formats", help="what to write, of csv,parquet,nifti,pictures,figures,viewer,report,seg,sr")
+    ] = "csv,parquet,nifti,pictures,viewer,report",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="analyse again what is finished")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="stop at the first refusal or failure")] = False,
     keep_identifiers: Annotated[

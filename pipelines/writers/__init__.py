@@ -62,7 +62,13 @@ WRITERS: dict[str, Writer] = {
         writes="scans/<scan_id>/labels.nii.gz (.png: not calibrated)",
     ),
     "pictures": Writer(scan="pictures:write_overview", writes="scans/<scan_id>/overview.png"),
-    "report": Writer(run="report:write_report", writes="report.html"),
+    "figures": Writer(
+        scan="figures:write_figure",
+        run="figures:write_charts",
+        writes="for papers: scans/<scan_id>/overview.svg, figures/*.svg (only on request)",
+    ),
+    "viewer": Writer(scan="viewer:write_viewer", writes="scans/<scan_id>/viewer.html"),
+    "report": Writer(scan="gallery:write_gallery", run="report:write_report", writes="report.html"),
     "seg": Writer(scan="dicom.seg:write_seg", writes="scans/<scan_id>/seg.dcm", identified=True),
     "sr": Writer(scan="dicom.sr:write_sr", writes="scans/<scan_id>/sr.dcm", identified=True),
 }

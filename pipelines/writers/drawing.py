@@ -24,13 +24,26 @@ from .views import View, outlines, projected_labels, slice_labels, view_along
 FINDING_COLOUR = "#D55E00"
 EXCLUDED_COLOUR = "#56B4E9"
 """Vermillion and sky blue of the Okabe-Ito palette: told apart with every kind of colour vision."""
-FIELD_COLOUR = "#000000"
+FIELD_COLOUR, NO_COLOUR = "#000000", "#b8b8b8"
 FONT = "DejaVu Sans"
 _BESIDE_PX = 22
 """A label farther than this from its finding gets a line to it; nearer, the line would look like a minus sign."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, mm."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours round the pictures: page, text, and text of less weight."""
+
+    background: str
+    ink: str
+    faint: str
+
+
+DARK = Theme("#141414", "#f2f2f2", "#b8b8b8")
+PAPER = Theme("#ffffff", "#1b1f24", "#57606a")
 
 
 @dataclass(frozen=True)

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from imaging import NOTICE, Echoes
 
 from ..results import ClipResult
-from .drawing import EXCLUDED_COLOUR, FINDING_COLOUR, FONT
+from .drawing import EXCLUDED_COLOUR, FINDING_COLOUR, FONT, NO_COLOUR, Theme
 from .echo_labels import frame_labels
 from .views import outlines
 
 WIDTH, MARGIN, DPI = 1800, 24, 100
 MOST_FRAMES = 4
-BACKGROUND, INK, FAINT, LINE_COLOUR = "#141414", "#f2f2f2", "#b8b8b8", "#4f6b7a"
+LINE_COLOUR = "#4f6b7a"
 CLASS_COLOUR = {"strong": "#D55E00", "present": "#E69F00", "weak": "#F0E442", "absent": "#009E73"}
 """Okabe-Ito colours, from the clearest shadow to none."""
 SCAN_LINES = 12
 SHADOW_MM = 25.0
 
 
-def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
-    """The overview of an ultrasound scan as pixels, (height, width, RGB): the key frames with most findings."""
+Line = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def compose_echoes(result: ClipResult, theme: Theme) -> Figure:
+    """The overview of an ultrasound scan as a figure: the key frames with most findings."""
     echoes = result.echoes
-    frames = _frames(echoes)
+    frames = key_frames(echoes)
     columns = min(2, len(frames)) if len(frames) > 1 else 1
     side = (WIDTH - 2 * MARGIN - (columns - 1) * 16) / columns
     side = min(side, 1300.0)
@@ -38,15 +41,14 @@ def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
     top = MARGIN + 40 + 21 * len(lines)
     rows = -(-len(frames) // columns)
     total = round(top + rows * (height + 46) + MARGIN)
-    figure = Figure(figsize=(WIDTH / DPI, total / DPI), dpi=DPI, facecolor=BACKGROUND)
-    canvas = FigureCanvasAgg(figure)
+    figure = Figure(figsize=(WIDTH / DPI, total / DPI), dpi=DPI, facecolor=theme.background)
 
     def write(x: float, y: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
         figure.text(x / WIDTH, 1 - y / total, text, size=size, color=colour, weight=weight, family=FONT, va="top")
 
-    write(MARGIN, MARGIN - 6, f"Scan {result.scan_id}".rstrip(), 14, INK, "bold")
+    write(MARGIN, MARGIN - 6, f"Scan {result.scan_id}".rstrip(), 14, theme.ink, "bold")
     for k, line in enumerate(lines):
-        write(MARGIN, MARGIN + 24 + 21 * k, line, 10.5, FAINT if k == len(lines) - 1 else INK)
+        write(MARGIN, MARGIN + 24 + 21 * k, line, 10.5, theme.faint if k == len(lines) - 1 else theme.ink)
     x = WIDTH - MARGIN - 560
     for name, colour in CLASS_COLOUR.items():
         write(x, MARGIN - 4, f"\N{BLACK SQUARE} shadow {name}", 10.5, colour)
@@ -56,12 +58,11 @@ def draw_echoes(result: ClipResult) -> npt.NDArray[np.uint8]:
         left, y = MARGIN + column * (side + 16), top + row * (height + 46) + 26
         axes = figure.add_axes((left / WIDTH, 1 - (y + height) / total, side / WIDTH, height / total))
         _draw(axes, echoes, frame, result.findings["shadow_class"].tolist())
-        axes.set_title(f"frame {frame}", loc="left", fontsize=9.5, color=FAINT, family=FONT, pad=5)
-    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
+        axes.set_title(f"frame {frame}", loc="left", fontsize=9.5, color=theme.faint, family=FONT, pad=5)
+    return figure
 
 
-def _frames(echoes: Echoes) -> list[int]:
+def key_frames(echoes: Echoes) -> list[int]:
     """Key frames, those of most findings first; the middle frame of a clip without findings."""
     keys = [track.frames[track.key] for track in echoes.found]
     if not keys:
@@ -73,22 +74,13 @@ def _frames(echoes: Echoes) -> list[int]:
 
 def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
     """One frame with everything drawn over it."""
-    # Names and dates are burned in beside the image: what no scan line reaches is not shown.
-    image = echoes.clip.frames.frame(frame).copy()
-    image[~_image_area(echoes)] = 0
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="antialiased", aspect="auto")
+    axes.imshow(shown_frame(echoes, frame), cmap="gray", vmin=0, vmax=255, interpolation="antialiased", aspect="auto")
     axes.set_xlim(-0.5, echoes.clip.columns - 0.5)
     axes.set_ylim(echoes.clip.rows - 0.5, -0.5)
     axes.set_xticks([])
     axes.set_yticks([])
-    for beam in echoes.beams:
-        n, m = beam.shape
-        for line in np.linspace(0, m - 1, SCAN_LINES):
-            row, column = beam.pixel(np.array([0.0, n - 1.0]), np.array([line, line]))
-            axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
-        for end in (0.0, n - 1.0):
-            row, column = beam.pixel(np.full(60, end), np.linspace(0, m - 1.0, 60))
-            axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
+    for row, column in scan_lines(echoes):
+        axes.plot(column, row, color=LINE_COLOUR, linewidth=0.5, alpha=0.8)
     for track in echoes.excluded:
         if frame in track.frames:
             focus = track.foci[track.frames.index(frame)]
@@ -98,35 +90,65 @@ def _draw(axes: Axes, echoes: Echoes, frame: int, classes: list[Any]) -> None:
         if frame not in track.frames:
             continue
         focus = track.foci[track.frames.index(frame)]
-        colour = CLASS_COLOUR.get(classes[k], FINDING_COLOUR) if isinstance(classes[k], str) else FAINT
+        colour = CLASS_COLOUR.get(classes[k], FINDING_COLOUR) if isinstance(classes[k], str) else NO_COLOUR
         for line in outlines((labels == k + 1).astype(np.int32), (1.0, 1.0)):
             axes.plot(line[:, 0] - 0.5, line[:, 1] - 0.5, color=colour, linewidth=1.3)
-        beam = echoes.beams[focus.beam]
-        last = min(focus.box[1] + SHADOW_MM * beam.unit / beam.depth_step, len(beam.depth) - 1)
-        if focus.shadow.name not in (None, "absent"):
-            for side in (focus.box[2], focus.box[3] - 1):
-                depth = np.linspace(focus.box[1], last, 40)
-                row, column = beam.pixel(depth, np.full(40, float(side)))
-                axes.plot(column, row, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
-        row, column = beam.pixel(np.array([float(focus.box[0])]), np.array([float(focus.box[3])]))
+        for row, column in shadow_sides(echoes, k, frame):
+            axes.plot(column, row, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.annotate(
-            str(k + 1), (column[0], row[0]), (5, 5), textcoords="offset points", color="white", fontsize=9,
+            str(k + 1), number_place(echoes, k, frame), (5, 5), textcoords="offset points", color="white", fontsize=9,
             family=FONT, weight="bold",
         )  # fmt: skip
 
 
-def _image_area(echoes: Echoes) -> npt.NDArray[np.bool_]:
-    """Pixels of the frame that scan lines cover, (rows, columns)."""
-    from skimage.draw import polygon
+def scan_lines(echoes: Echoes) -> Iterator[Line]:
+    """Some scan lines of every region, and the depths where they begin and end: rows and columns."""
+    for beam in echoes.beams:
+        n, m = beam.shape
+        for line in np.linspace(0, m - 1, SCAN_LINES):
+            yield beam.pixel(np.array([0.0, n - 1.0]), np.array([line, line]))
+        for end in (0.0, n - 1.0):
+            yield beam.pixel(np.full(60, end), np.linspace(0, m - 1.0, 60))
 
-    area = np.zeros((echoes.clip.rows, echoes.clip.columns), bool)
+
+def shadow_sides(echoes: Echoes, k: int, frame: int) -> Iterator[Line]:
+    """The two sides of the shadow of a finding in a frame that shows it, rows and columns; none without a shadow."""
+    focus = echoes.found[k].foci[echoes.found[k].frames.index(frame)]
+    if focus.shadow.name in (None, "absent"):
+        return
+    beam = echoes.beams[focus.beam]
+    last = min(focus.box[1] + SHADOW_MM * beam.unit / beam.depth_step, len(beam.depth) - 1)
+    for side in (focus.box[2], focus.box[3] - 1):
+        yield beam.pixel(np.linspace(focus.box[1], last, 40), np.full(40, float(side)))
+
+
+def number_place(echoes: Echoes, k: int, frame: int) -> tuple[float, float]:
+    """Column and row of the upper right corner of a finding in a frame that shows it, where its number stands."""
+    focus = echoes.found[k].foci[echoes.found[k].frames.index(frame)]
+    row, column = echoes.beams[focus.beam].pixel(np.array([float(focus.box[0])]), np.array([float(focus.box[3])]))
+    return float(column[0]), float(row[0])
+
+
+def shown_frame(echoes: Echoes, index: int) -> npt.NDArray[np.uint8]:
+    """A frame without what no scan line reaches: names and dates are burned in beside the image."""
+    image = echoes.clip.frames.frame(index).copy()
+    image[~image_area(echoes)] = 0
+    return image
+
+
+def image_area(echoes: Echoes) -> npt.NDArray[np.bool_]:
+    """Pixels of the frame that scan lines cover, (rows, columns)."""
+    from PIL import Image, ImageDraw
+
+    area = Image.new("L", (echoes.clip.columns, echoes.clip.rows))
     for beam in echoes.beams:
         n, m = (size - 1.0 for size in beam.shape)
         far, along, lines = np.full(200, n), np.linspace(0, n, 200), np.linspace(0, m, 200)
         depth = np.concatenate([np.zeros(200), along, far, along[::-1]])
         line = np.concatenate([lines, np.full(200, m), lines[::-1], np.zeros(200)])
-        area[polygon(*beam.pixel(depth, line), shape=area.shape)] = True
-    return area
+        row, column = beam.pixel(depth, line)
+        ImageDraw.Draw(area).polygon(list(zip(column.tolist(), row.tolist(), strict=True)), fill=255)
+    return np.asarray(area) > 0
 
 
 def _header(result: ClipResult, echoes: Echoes) -> list[str]:

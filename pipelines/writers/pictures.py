@@ -23,15 +23,17 @@ from ..results import ClipResult, ScanResult
 from .crops import Crop, middle_crops, plan_crops
 from .drawing import (
     CROP_WINDOW,
+    DARK,
     EXCLUDED_COLOUR,
     FINDING_COLOUR,
     FONT,
     PROJECTION_WINDOW,
+    Theme,
     draw_crop,
     draw_projection,
     projection_bounds,
 )
-from .echo_pictures import draw_echoes
+from .echo_pictures import compose_echoes
 from .views import body_box, is_tilted, slice_position, view_along
 
 WIDTH, MARGIN, GAP, CAPTION = 1800, 24, 16, 26
@@ -46,7 +48,6 @@ PROJECTIONS_HEIGHT = 640
 THIN_MM = 25.0
 """Below this extent along the slice normal only the projection along it is shown."""
 TIMES = " \N{MULTIPLICATION SIGN} "
-BACKGROUND, INK, FAINT = "#141414", "#f2f2f2", "#b8b8b8"
 
 Boxed = tuple[slice, slice, slice]
 
@@ -62,13 +63,21 @@ def write_overview(result: ScanResult | ClipResult, folder: Path) -> None:
     """
     from PIL import Image
 
-    pixels = draw_echoes(result) if isinstance(result, ClipResult) else draw_overview(result)
-    picture = Image.fromarray(pixels)
+    picture = Image.fromarray(draw_overview(result))
     picture.save(folder / "overview.png", format="PNG", compress_level=6)
 
 
-def draw_overview(result: ScanResult) -> npt.NDArray[np.uint8]:
+def draw_overview(result: ScanResult | ClipResult) -> npt.NDArray[np.uint8]:
     """The overview as pixels, (height, width, RGB)."""
+    canvas = FigureCanvasAgg(compose_overview(result))
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
+
+
+def compose_overview(result: ScanResult | ClipResult, theme: Theme = DARK) -> Figure:
+    """The overview as a figure."""
+    if isinstance(result, ClipResult):
+        return compose_echoes(result, theme)
     box = body_box(result.volume, result.detection.components)
     crops = _crops(result, box)
     header = _header(result, crops)
@@ -80,22 +89,20 @@ def draw_overview(result: ScanResult) -> npt.NDArray[np.uint8]:
     grid_top = top + block + GAP
     height = round(grid_top + -(-len(crops) // columns) * (side + CAPTION + GAP) + MARGIN)
 
-    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor=BACKGROUND)
-    canvas = FigureCanvasAgg(figure)
-    _write_header(figure, result, header)
+    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor=theme.background)
+    _write_header(figure, result, header, theme)
     for axis, (x, y, w, h) in shown:
         axes = _axes(figure, x, top + y + CAPTION, w, h)
         draw_projection(axes, result, axis, box, _largest(result, w * h))
-        _caption(axes, f"{view_along(result.volume, axis).plane} MIP · {PROJECTION_WINDOW}", w)
+        _caption(axes, f"{view_along(result.volume, axis).plane} MIP · {PROJECTION_WINDOW}", w, theme)
     for k, crop in enumerate(crops):
         row, column = divmod(k, columns)
         axes = _axes(
             figure, MARGIN + column * (side + GAP), grid_top + row * (side + CAPTION + GAP) + CAPTION, side, side
         )
         draw_crop(axes, result, crop, CROP_WINDOW)
-        _caption(axes, _crop_caption(result, crop), side)
-    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
+        _caption(axes, _crop_caption(result, crop), side, theme)
+    return figure
 
 
 def _crops(result: ScanResult, box: Boxed) -> list[Crop]:
@@ -167,10 +174,10 @@ def _axes(figure: Figure, x: float, y: float, width: float, height: float) -> Ax
     return figure.add_axes((x / across, 1 - (y + height) / up, width / across, height / up))
 
 
-def _caption(axes: Axes, text: str, width: float) -> None:
+def _caption(axes: Axes, text: str, width: float, theme: Theme) -> None:
     axes.set_title(
         textwrap.shorten(text, max(16, int(width / 7.3)), placeholder=" …"),
-        loc="left", fontsize=9.5, color=FAINT, family=FONT, pad=5,
+        loc="left", fontsize=9.5, color=theme.faint, family=FONT, pad=5,
     )  # fmt: skip
 
 
@@ -221,7 +228,7 @@ def _how(result: ScanResult) -> str:
     return " · ".join(parts)
 
 
-def _write_header(figure: Figure, result: ScanResult, lines: list[str]) -> None:
+def _write_header(figure: Figure, result: ScanResult, lines: list[str], theme: Theme) -> None:
     across, up = figure.get_figwidth() * figure.dpi, figure.get_figheight() * figure.dpi
 
     def write(x: float, y: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
@@ -229,10 +236,10 @@ def _write_header(figure: Figure, result: ScanResult, lines: list[str]) -> None:
             x / across, 1 - y / up, text, size=size, color=colour, weight=weight, family=FONT, va="top", ha="left"
         )
 
-    write(MARGIN, MARGIN - 6, f"Scan {result.scan_id}".rstrip(), 14, INK, "bold")
+    write(MARGIN, MARGIN - 6, f"Scan {result.scan_id}".rstrip(), 14, theme.ink, "bold")
     for k, line in enumerate(lines):
         last = k == len(lines) - 1
-        write(MARGIN, MARGIN + 24 + 21 * k, line, 10.5, FAINT if last else INK)
+        write(MARGIN, MARGIN + 24 + 21 * k, line, 10.5, theme.faint if last else theme.ink)
     x, y = WIDTH - MARGIN - 480, MARGIN - 4
     for colour, text, width in ((FINDING_COLOUR, "finding", 2.0), (EXCLUDED_COLOUR, "excluded candidate", 1.0)):
         figure.add_artist(
@@ -240,6 +247,6 @@ def _write_header(figure: Figure, result: ScanResult, lines: list[str]) -> None:
                 (x / across, 1 - (y + 14) / up), 14 / across, 14 / up, fill=False, edgecolor=colour, linewidth=width
             )
         )
-        write(x + 22, y, text, 10.5, INK)
+        write(x + 22, y, text, 10.5, theme.ink)
         x += 104
-    write(x + 96, y, f"slices: {CROP_WINDOW}", 10.5, INK)
+    write(x + 96, y, f"slices: {CROP_WINDOW}", 10.5, theme.ink)

@@ -1,129 +1,105 @@
-"""The report of a run: one HTML file that needs nothing else, made from the tables and pictures in the folder."""
+"""The report of a run: one HTML file that needs nothing else, made from tables and galleries in the folder."""
 
 from __future__ import annotations
 
-import base64
-import io
-import math
+import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from imaging import ECHO_REASONS, EXCLUSION_REASONS, FINDINGS, FLAGS, NOTICE, REASONS
 
-from ..files import replacing
+from ..config import Config
 from ..results import SCANS, StudyResult
+from .charts import cohort_charts
+from .gallery import FILE, LISTED, Gallery
+from .html import missing, write_page
 
-DASH = "\N{EN DASH}"
-_MINUS, _THIN = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}"
-MOST_SCANS = 2000
-"""With more scans than that the report holds the summary, and what was not analysed."""
 STATUS = {
     "analysed": "analysed",
     "refused": "refused: understood, and not safe to measure",
     "failed": "failed: an error",
     "ignored": "ignored: not an image series of ours",
 }
-PICTURE_WIDTHS = ((25, 1800), (100, 1400), (300, 1000), (MOST_SCANS, 0))
-"""Up to so many pictures: so wide, pixels; 0 for none. Keeps the file within what browsers and mail take."""
-SHOWN = {
-    "findings": "scan_id finding_id pattern pattern_reason volume_mm3 max_diameter_mm intensity_max margin slice_index "
-    "group_id hypothesis hypothesis_tendency not_excluded flags".split(),
-    "excluded": ["scan_id", "reason", "volume_mm3"],
-}
-"""Columns that stand in the section of a scan."""
-MOST_BINS = 14
+MOST_ROWS = 5000
+"""Findings in the table of the report, the largest; findings.csv has all."""
+MOST_CARDS = 1000
+"""Findings with a card of their own, the largest."""
+MOST_STATIC = 80
+"""Cards that stand in the page as they are; the page's script unfolds the others when they come into sight."""
+BUDGET = 14_000_000
+"""Bytes of pictures: what does not fit is left out, the smallest findings first, and the report says so."""
+VIEWER = "viewer.html"
 
 
 def write_report(study: StudyResult) -> None:
-    """``report.html``: summary, what was not analysed and why, and each scan with its picture and findings.
+    """``report.html``: what was run, what was not analysed and why, charts, the findings, and each scan with pictures.
 
-    No scripts, no references to anything outside the file, no paths and no identifiers. What is missing in a table is
-    an en dash in the report, never 0.
+    One script, allowed by its hash, sorts and filters; without it everything is still there to read. Nothing refers to
+    anything outside the folder, and there are no paths and no identifiers. What is missing in a table is an en dash in
+    the report, never 0.
 
     Parameters
     ----------
     study : StudyResult
-        Its tables, and the pictures in ``study.out/scans/<scan_id>/overview.png`` where they were written.
+        Its tables; ``gallery.json`` and ``viewer.html`` in ``study.out/scans/<scan_id>`` where they were written, and
+        ``run.json``.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "text": text, "count": count, "words": words}
-    source = resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
-    with replacing(study.out / "report.html") as stream:
-        for part in environment.from_string(source).generate(**_contents(study)):  # a scan at a time, never the whole
-            stream.write(part)
-        stream.write("\n")
-
-
-# -- values as text ----------------------------------------------------------------------------------------------------
-
-
-def number(value: Any, digits: int = 3, *, decimals: int | None = None) -> str:
-    """A measure with so many significant digits, or decimals; an en dash where it is missing."""
-    if _missing(value) or not math.isfinite(value):
-        return DASH
-    if decimals is None:
-        size = math.floor(math.log10(abs(value))) if value else digits
-        decimals = min(max(digits - 1 - size, 0), 4)
-    return f"{value:,.{decimals}f}".replace(",", _THIN).replace("-", _MINUS)
-
-
-def count(value: Any) -> str:
-    """A whole number; an en dash where it is missing."""
-    return number(value, decimals=0)
-
-
-def text(value: Any) -> str:
-    """Text; an en dash where it is missing or empty."""
-    return DASH if _missing(value) or value == "" else str(value)
-
-
-def words(value: Any) -> str:
-    """A code such as ``bone_adjacent`` in words."""
-    return text(value).replace("_", " ")
-
-
-def _missing(value: Any) -> bool:
-    return value is None or bool(pd.isna(value))
-
-
-# -- contents ----------------------------------------------------------------------------------------------------------
+    write_page(study.out / "report.html", "report", _contents(study))
 
 
 def _contents(study: StudyResult) -> dict[str, Any]:
     """Everything that the template names."""
-    scans = study.columns("scans", list(SCANS))
-    findings = study.columns("findings", ["max_diameter_mm", "intensity_max", "pattern", "flags"])
+    scans, findings = study.scans, study.findings
     analysed = scans[scans["status"] == "analysed"]
-    listed = scans if len(scans) <= MOST_SCANS else scans[:0]
     left_out = scans[scans["status"].isin(("refused", "failed"))]
-    width = next((w for most, w in PICTURE_WIDTHS if len(analysed) <= most), 0)
-    flags = sorted({flag for table in (scans, findings) for flag in _split(table["flags"].unique())})
+    tables = {name: dict(tuple(getattr(study, name).groupby("scan_id"))) for name in ("findings", "excluded", "burden")}
+    flags = sorted({flag for table in (scans, findings) for flag in _split(table["flags"])})
+    places = {scan_id: k for k, scan_id in enumerate(scans["scan_id"], 1)}
+    galleries, unshown = _galleries(study)
+    evidence = _evidence(study.hypotheses)
+    table = _largest(findings, MOST_ROWS)
+    cards = set(_largest(findings, MOST_CARDS).index)
+    sections = [
+        _scan(row, k, {n: t.get(row["scan_id"]) for n, t in tables.items()}, galleries.get(row["scan_id"], Gallery()))
+        for k, row in enumerate(map(_row, _rows(scans)), 1)
+    ]
+    for scan in sections:
+        scan["viewer"] = _viewer(study.out, scan["scan_id"])
+        for row in scan["rows"]:
+            row["evidence"] = evidence.get((row["scan_id"], row["finding_id"]), {})
+        scan["cards"] = [row for row in scan["rows"] if row["index"] in cards]
+    for k, row in enumerate((row for scan in sections for row in scan["cards"]), 1):
+        row["card_number"] = k
     return {
         "notice": NOTICE,
-        "version": _version(),
+        "ran": _ran(study.out),
         "statuses": [(name, STATUS[name], n) for name, n in study.counts.items() if n or name == "analysed"],
         "n_scans": len(scans),
         "n_findings": len(findings),
         "n_with": int((analysed["n_findings"] > 0).sum()),
         "n_without": int((analysed["n_findings"] == 0).sum()),
-        "left_out": _rows(left_out),
+        "left_out": [_row(row) for row in _rows(left_out)],
         "ignored": sorted(pd.Series(list(study.ignored.values()), dtype="object").value_counts().items()),
-        "scans": [row | {"flags": _split([row["flags"]])} for row in _rows(listed)],
-        "too_many": len(scans) > MOST_SCANS,
-        "filled": lambda: _filled(study, scans, width),
-        "reduced": width < PICTURE_WIDTHS[0][1],
-        "pictures": width > 0,
-        "charts": _charts(findings),
-        "units": {name: _unit(column.unit) for name, column in (FINDINGS | SCANS).items()},
+        "set_aside": _counted(scans.loc[scans["status"] == "ignored", ["modality", "reason"]]),
+        "scans": sections,
+        "n_cards": len(cards),
+        "most_static": MOST_STATIC,
+        "table": [
+            _finding(row) | {"place": places.get(row["scan_id"], 0), "card": row.name in cards} for row in _rows(table)
+        ],
+        "patterns": sorted(findings["pattern"].dropna().unique()) if len(findings) else [],
+        "columns": {name: bool(len(findings)) and bool(findings[name].notna().any()) for name in ("organ", "agatston")},
+        "burden": [_row(row) for row in _rows(study.burden) if row["organ"] == "(all)"],
+        "places": places,
+        "unshown": unshown,
+        "listed": LISTED,
+        "charts": cohort_charts(findings, scans),
+        "units": {name: column.unit for name, column in (FINDINGS | SCANS).items()},
         "definitions": {name: column.definition for name, column in (FINDINGS | SCANS).items()},
         "reasons": REASONS,
         "exclusions": EXCLUSION_REASONS | ECHO_REASONS,
@@ -132,26 +108,76 @@ def _contents(study: StudyResult) -> dict[str, Any]:
     }
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+# -- what was run ------------------------------------------------------------------------------------------------------
 
+
+def _ran(out: Path) -> dict[str, Any]:
+    """Version, time, and every setting that is not the default, from run.json; empty where there is none."""
     try:
-        return version("calcimap")
-    except PackageNotFoundError:
-        return ""
+        run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        plain = Config().to_dict()
+        changed = {
+            f"{group}.{key}": value
+            for group, entries in run["config"].items()
+            for key, value in entries.items()
+            if json.loads(json.dumps(plain.get(group, {}).get(key))) != value
+        }
+        started = datetime.fromtimestamp(float(run["started_unix_s"]), UTC)
+        return {
+            "versions": {str(k): str(v) for k, v in run["versions"].items()},
+            "started": f"{started:%Y-%m-%d %H:%M} UTC",
+            "changed": sorted((key, json.dumps(value)) for key, value in changed.items()),
+            "context": sorted((str(k), str(v)) for k, v in run.get("context", {}).items()),
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return {}
 
 
-def _unit(unit: str) -> str:
-    return unit.replace("mm2", "mm²").replace("mm3", "mm³")
+# -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+def _rows(table: pd.DataFrame) -> Iterator[pd.Series]:
+    return (row for _, row in table.iterrows())
+
+
+def _row(row: pd.Series) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()} | {"index": row.name}
+
+
+def _finding(row: pd.Series) -> dict[str, Any]:
+    """A finding for the template: its flags one by one, and whether its diameter is an upper bound."""
+    own = _row(row)
+    own["flags"] = _split([own["flags"]])
+    resolved = own["resolution_mm"]
+    # A long thin finding may be below the resolution in its volume; its length is measured all the same.
+    short = not missing(own["max_diameter_mm"]) and not missing(resolved) and own["max_diameter_mm"] < 3 * resolved
+    own["upper_bound"] = short and "below_resolution" in own["flags"]
+    return own
 
 
 def _split(column: Iterable[Any]) -> list[str]:
     """Flags of a column, one by one."""
-    return [flag for value in column if not _missing(value) for flag in str(value).split(";") if flag]
+    return [flag for value in column if not missing(value) for flag in str(value).split(";") if flag]
+
+
+def _largest(findings: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The largest so many findings, in their order."""
+    if len(findings) <= most:
+        return findings
+    size = findings["volume_mm3"].fillna(findings["n_voxels"].astype(float))
+    return findings.loc[size.sort_values(ascending=False, kind="stable").index[:most]].sort_index()
+
+
+def _counted(table: pd.DataFrame) -> list[tuple[str, str, int]]:
+    """Rows that are alike, counted."""
+    groups = table.fillna("").groupby(list(table.columns)).size().reset_index(name="n")
+    return [(str(modality), str(reason), int(n)) for modality, reason, n in groups.itertuples(index=False)]
+
+
+def _evidence(hypotheses: pd.DataFrame) -> dict[tuple[str, int], dict[str, Any]]:
+    """What speaks for and against the first hypothesis of each finding."""
+    first = hypotheses[hypotheses["rank"] == 1]
+    return {(row["scan_id"], int(row["finding_id"])): _row(row) for row in _rows(first)}
 
 
 def _filled(study: StudyResult, scans: pd.DataFrame, width: int) -> Iterator[dict[str, Any]]:
@@ -174,96 +200,70 @@ def _by_scan(study: StudyResult, name: str) -> Iterator[tuple[Any, pd.DataFrame]
 
 
 def _scan(
-    scan: dict[str, Any], findings: pd.DataFrame | None, excluded: pd.DataFrame | None, out: Path, width: int
+    scan: dict[str, Any], place: int, tables: Mapping[str, pd.DataFrame | None], gallery: Gallery
 ) -> dict[str, Any]:
     """One scan for the template: its row, and what belongs to it."""
-    scan_id = scan["scan_id"]
-    rows = [] if findings is None else _rows(findings)
-    spacings = [scan[f"{name}_spacing_mm"] for name in ("slice", "row", "column")]
-    resolved = 3 * max([float(mm) for mm in spacings if not _missing(mm)], default=0.0)
+    findings, excluded, burden = (tables[name] for name in ("findings", "excluded", "burden"))
+    rows = [] if findings is None else [_finding(row) for row in _rows(findings)]
     for row in rows:
-        row["flags"] = _split([row["flags"]])
-        # A long thin finding may be below the resolution in its volume; its length is measured all the same.
-        short = not _missing(row["max_diameter_mm"]) and row["max_diameter_mm"] < resolved
-        row["upper_bound"] = short and "below_resolution" in row["flags"]
+        row["panels"] = gallery.findings.get(int(row["finding_id"]), [])
     reasons: list[tuple[Any, int, float]] = []
+    listed: list[dict[str, Any]] = []
     if excluded is not None:
-        groups = excluded.groupby("reason")["volume_mm3"].agg(["count", "sum"]).sort_values("count", ascending=False)
-        reasons = [(reason, int(n), float(volume)) for reason, n, volume in groups.itertuples()]
-    picture = _picture(out, scan_id, width) if scan["status"] == "analysed" and width else None
-    return scan | {"flags": _split([scan["flags"]]), "rows": rows, "reasons": reasons, "picture": picture}
+        groups = excluded.groupby("reason")["volume_mm3"].agg(["count", "size", "sum"])
+        groups = groups.sort_values("size", ascending=False, kind="stable")
+        reasons = [
+            (reason, int(n), float(volume) if known else float("nan"))
+            for reason, known, n, volume in groups.itertuples()
+        ]
+        near = excluded[excluded["reason"].isin(LISTED)].sort_values("volume_mm3", ascending=False, kind="stable")
+        listed = [_row(row) | {"panels": gallery.excluded.get(int(row["excluded_id"]), [])} for row in _rows(near)]
+    organs = (
+        [] if burden is None else [_row(row) for row in _rows(burden) if row["organ"] not in ("(all)", "(unknown)")]
+    )
+    own = {"flags": _split([scan["flags"]]), "rows": rows, "reasons": reasons, "listed": listed, "organs": organs}
+    return scan | own | {"place": place, "overview": gallery.overview}
 
 
-def _picture(out: Path, scan_id: Any, width: int) -> str | None:
-    """The overview of a scan as data URI, no wider than `width`; None where there is none."""
-    from PIL import Image
-
-    # The tables may have been edited since: a scan_id is a plain name, or it leads nowhere.
-    if _missing(scan_id) or not re.fullmatch(r"[\w-]+", str(scan_id)):
-        return None
-    try:
-        with Image.open(out / "scans" / str(scan_id) / "overview.png", formats=["PNG"]) as image:
-            shown = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # absent, or no picture
-        return None
-    if shown.width > width:
-        shown = shown.resize((width, round(shown.height * width / shown.width)), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    shown.save(buffer, format="WEBP", quality=88, method=2)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+# -- pictures ----------------------------------------------------------------------------------------------------------
 
 
-# -- charts ------------------------------------------------------------------------------------------------------------
+def _folder(out: Path, scan_id: Any) -> Path | None:
+    """The folder of a scan. The tables may have been edited since: a scan_id is a plain name, or it leads nowhere."""
+    return out / "scans" / str(scan_id) if not missing(scan_id) and re.fullmatch(r"[\w-]+", str(scan_id)) else None
 
 
-@dataclass(frozen=True)
-class Bar:
-    """One bar: what it stands for, how many, and its share of the tallest."""
-
-    label: str
-    n: int
-    share: float
+def _viewer(out: Path, scan_id: Any) -> str:
+    """The address of a scan's viewer relative to the report; empty where there is none."""
+    folder = _folder(out, scan_id)
+    return f"scans/{scan_id}/{VIEWER}" if folder is not None and (folder / VIEWER).is_file() else ""
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A bar chart; upright bars for a histogram, with a tick at each end of every bar."""
+def _galleries(study: StudyResult) -> tuple[dict[str, Gallery], int]:
+    """Galleries by scan within the budget, and how many candidates lost their pictures to it.
 
-    title: str
-    bars: list[Bar]
-    ticks: list[str]
-
-
-def _charts(findings: pd.DataFrame) -> list[Chart]:
-    """Charts over all findings of the run."""
-    if findings.empty:
-        return []
-    charts = [
-        _histogram("Largest diameter, mm", findings["max_diameter_mm"]),
-        _histogram("Largest intensity, HU", findings["intensity_max"]),
-    ]
-    counts = findings["pattern"].fillna("not named").value_counts().sort_index()
-    counts = counts.sort_values(ascending=False, kind="stable")
-    bars = [Bar(words(name), int(n), n / counts.max()) for name, n in counts.items()]
-    charts.append(Chart("Pattern, findings", bars, []))
-    return [chart for chart in charts if chart.bars]
-
-
-def _histogram(title: str, values: pd.Series) -> Chart:
-    """Bins of a round width."""
-    known = values.dropna().to_numpy(dtype=float)
-    known = known[np.isfinite(known)]
-    if not len(known):
-        return Chart(title, [], [])
-    rough = max(float(np.ptp(known)) / MOST_BINS, 1e-6, float(np.abs(known).max()) / 100)
-    ten = 10.0 ** math.floor(math.log10(rough))
-    step = next(k * ten for k in (1, 2, 5, 10) if k * ten >= rough)
-    first, last = math.floor(known.min() / step), math.floor(known.max() / step) + 1
-    edges = np.arange(first, last + 1) * step
-    n = np.bincount(np.clip(np.floor(known / step).astype(int) - first, 0, last - first - 1), minlength=last - first)
-    decimals = max(0, -math.floor(math.log10(step)))
-    ticks = [number(edge, decimals=decimals) for edge in edges]
-    bars = [
-        Bar(f"{low} to {high}", int(k), k / n.max()) for low, high, k in zip(ticks, ticks[1:], n.tolist(), strict=False)
-    ]
-    return Chart(title, bars, ticks)
+    Overviews come first, then findings from the largest of the run down, then what is listed.
+    """
+    analysed = study.scans.loc[study.scans["status"] == "analysed", "scan_id"]
+    folders = {scan_id: folder for scan_id in analysed if (folder := _folder(study.out, scan_id)) is not None}
+    whole = {scan_id: Gallery.read(folder / FILE) for scan_id, folder in folders.items()}
+    kept = {scan_id: Gallery() for scan_id in whole}
+    spent = unshown = 0
+    for scan_id, gallery in whole.items():
+        size = gallery.size(gallery.overview)
+        if spent + size <= BUDGET:
+            kept[scan_id].overview.extend(gallery.overview)
+            spent += size
+    for name, number in (("findings", "finding_id"), ("excluded", "excluded_id")):
+        table = getattr(study, name).sort_values("volume_mm3", ascending=False, kind="stable")
+        for scan_id, k in table[["scan_id", number]].itertuples(index=False):
+            panels = getattr(whole.get(scan_id, Gallery()), name).get(int(k), [])
+            if not panels:
+                continue
+            size = Gallery.size(panels)
+            if spent + size > BUDGET:
+                unshown += 1
+                continue
+            getattr(kept[scan_id], name)[int(k)] = panels
+            spent += size
+    return kept, unshown

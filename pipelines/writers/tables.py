@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from imaging import Section, page
+
 from ..files import replacing
 from ..results import StudyResult
 from ..schemas import SCHEMAS
@@ -40,6 +42,39 @@ def write_dictionary(out: Path) -> None:
     }
     with replacing(out / "columns.json") as stream:
         stream.write(json.dumps(dictionary, indent=1) + "\n")
+
+
+_ABOUT = {
+    "findings": "One row per calcification: `findings.csv`, `findings.parquet`.",
+    "scans": "One row per series, analysed or not: `scans.csv`, `scans.parquet`.",
+    "excluded": "One row per candidate that was left out: `excluded.parquet`.",
+    "groups": "One row per group of findings, measured on the union of their masks: `groups.parquet`.",
+    "burden": "One row per analysed CT scan and organ, and one for the whole scan: `burden.csv`, `burden.parquet`.",
+    "hypotheses": "One row per finding and hypothesis: `hypotheses.csv`, `hypotheses.parquet`.",
+}
+_INTRODUCTION = """\
+Every column of every table that a run writes; `columns.json` in the output folder says the same for programs, and the
+Parquet files carry unit, definition and source in their schema. All columns are always there and typed, also in empty
+tables. What could not be measured is missing, never 0. Lengths are mm, positions patient LPS in mm, intensity HU on CT
+and grey levels on ultrasound. How features are defined stands in [features.md](features.md)."""
+
+
+def columns_page() -> str:
+    """The data dictionary in Markdown: `calcimap columns --markdown`."""
+    header = ("column", "unit", "type", "definition", "source")
+    sections = [
+        Section(
+            name,
+            _ABOUT[name],
+            header,
+            [
+                (f"`{c.name}`", "" if c.unit == "1" else c.unit, c.dtype, c.definition, c.source)
+                for c in schema.values()
+            ],
+        )
+        for name, schema in SCHEMAS.items()
+    ]
+    return page("Columns", _INTRODUCTION, "calcimap columns --markdown", sections)
 
 
 def neutral(table: pd.DataFrame) -> pd.DataFrame:

@@ -108,11 +108,12 @@ def is_tilted(volume: Volume) -> bool:
     return not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3)
 
 
-def slice_position(volume: Volume, index: int) -> str:
-    """Where a slice lies: the patient coordinate of its centre along the nearest axis, such as "z -312.5 mm"."""
-    _, rows, columns = volume.shape
-    centre = volume.to_world((index, (rows - 1) / 2, (columns - 1) / 2))
-    axis = next(k for k, plane in _PLANES.items() if plane == _planes(volume.affine)[0])
+def slice_position(volume: Volume, index: int, axis: int = 0) -> str:
+    """Where a plane lies: the patient coordinate of its centre along the nearest axis, such as "z -312.5 mm"."""
+    middle = [(n - 1) / 2 for n in volume.shape]
+    middle[axis] = index
+    centre = volume.to_world(middle)
+    axis = next(k for k, plane in _PLANES.items() if plane == _planes(volume.affine)[axis])
     return f"{'xyz'[axis]} {centre[axis]:.1f} mm".replace("-", "\N{MINUS SIGN}")
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from imaging import FEATURES, features_page
+from imaging import FEATURES, RULES, VOCABULARY, features_page, patterns_page
 from imaging.pages import Section, page
+from imaging.pattern_page import picture
 from pipelines.cli import main
+from pipelines.writers.tables import SCHEMAS, columns_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -38,3 +40,34 @@ def test_pages_keep_tables_whole():
     assert "![what](p.png)" in made
     with pytest.raises(ValueError, match="cells"):
         page("T", "", "", [Section("S", "", ("a",), [("x", "y")])])
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "made"), [("gallery", "patterns", patterns_page), ("columns", "columns", columns_page)]
+)
+def test_pages_are_those_of_the_registry(name, command, made, capsys):
+    assert main([command, "--markdown"]) == 0
+    assert capsys.readouterr().out == made()
+    assert (DOCS / f"{name}.md").read_text(encoding="utf-8") == made(), f"run: calcimap {command} --markdown"
+
+
+def test_every_rule_stands_in_the_gallery_with_a_picture_and_what_else_looks_like_it():
+    text = patterns_page()
+    for rule in RULES:
+        (section,) = re.findall(rf"^## {rule.name.replace('_', ' ')}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+        assert rule.looks_like.lower() in section.lower()
+        assert rule.confounders in section
+        assert all(f"`{c.column}`" in section for c in rule.conditions)
+    for name in {rule.name for rule in RULES}:
+        assert (DOCS / picture(name)).is_file()
+    assert set(VOCABULARY) == {name.replace(" ", "_") for name in re.findall(r"^## (.+)$", text, re.M)}
+
+
+def test_every_column_of_every_table_stands_in_the_dictionary(capsys):
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", columns_page(), re.M | re.S))
+    assert list(sections) == list(SCHEMAS)
+    for name, schema in SCHEMAS.items():
+        assert re.findall(r"^\| `(\w+)` \|", sections[name], re.M) == list(schema)
+    assert main(["columns"]) == 0
+    said = capsys.readouterr().out
+    assert all(column in said for schema in SCHEMAS.values() for column in schema)

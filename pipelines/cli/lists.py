@@ -49,7 +49,8 @@ def columns(
     markdown: Annotated[bool, typer.Option("--markdown", help="the page of the documentation")] = False,
 ) -> None:
     """List the columns of every table: name, unit, type, definition, source."""
-    from ..writers.tables import SCHEMAS, columns_page
+    from ..schemas import SCHEMAS
+    from ..writers.tables import columns_page
 
     if markdown:
         print(columns_page(), end="")

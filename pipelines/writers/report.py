@@ -27,6 +27,9 @@ STATUS = {
 }
 MOST_ROWS = 5000
 """Findings in the table of the report, the largest; findings.csv has all."""
+MOST_SCANS = 1000
+"""With more scans than that the report has no section for each: the summary, charts and the table of findings."""
+CANDIDATE = ["scan_id", "excluded_id", "reason", "volume_mm3"]
 MOST_CARDS = 1000
 """Findings with a card of their own, the largest."""
 MOST_STATIC = 80
@@ -57,16 +60,23 @@ def _contents(study: StudyResult) -> dict[str, Any]:
     scans, findings = study.scans, study.findings
     analysed = scans[scans["status"] == "analysed"]
     left_out = scans[scans["status"].isin(("refused", "failed"))]
-    tables = {name: dict(tuple(getattr(study, name).groupby("scan_id"))) for name in ("findings", "excluded", "burden")}
+    listed = scans if len(analysed) <= MOST_SCANS else scans[:0]
+    tables = {
+        "findings": dict(tuple(findings.groupby("scan_id"))),
+        "excluded": dict(tuple(study.columns("excluded", CANDIDATE).groupby("scan_id"))) if len(listed) else {},
+        "burden": dict(tuple(study.burden.groupby("scan_id"))),
+    }
     flags = sorted({flag for table in (scans, findings) for flag in _split(table["flags"])})
     places = {scan_id: k for k, scan_id in enumerate(scans["scan_id"], 1)}
-    galleries, unshown = _galleries(study)
-    evidence = _evidence(study.hypotheses)
+    names = listed.loc[listed["status"] == "analysed", "scan_id"]
+    folders = {name: folder for name in names if (folder := _folder(study.out, name)) is not None}
+    galleries, unshown = _galleries(study, folders)
+    evidence = _evidence(study.hypotheses) if len(listed) else {}
     table = _largest(findings, MOST_ROWS)
-    cards = set(_largest(findings, MOST_CARDS).index)
+    cards = set(_largest(findings, MOST_CARDS).index) if len(listed) else set()
     sections = [
         _scan(row, k, {n: t.get(row["scan_id"]) for n, t in tables.items()}, galleries.get(row["scan_id"], Gallery()))
-        for k, row in enumerate(map(_row, _rows(scans)), 1)
+        for k, row in enumerate(map(_row, _rows(listed)), 1)
     ]
     for scan in sections:
         scan["viewer"] = _viewer(study.out, scan["scan_id"])
@@ -87,6 +97,7 @@ def _contents(study: StudyResult) -> dict[str, Any]:
         "ignored": sorted(pd.Series(list(study.ignored.values()), dtype="object").value_counts().items()),
         "set_aside": _counted(scans.loc[scans["status"] == "ignored", ["modality", "reason"]]),
         "scans": sections,
+        "too_many": len(listed) < len(scans),
         "n_cards": len(cards),
         "most_static": MOST_STATIC,
         "table": [
@@ -180,25 +191,6 @@ def _evidence(hypotheses: pd.DataFrame) -> dict[tuple[str, int], dict[str, Any]]
     return {(row["scan_id"], int(row["finding_id"])): _row(row) for row in _rows(first)}
 
 
-def _filled(study: StudyResult, scans: pd.DataFrame, width: int) -> Iterator[dict[str, Any]]:
-    """Each scan with what belongs to it, one at a time: all tables are in the order of the scans."""
-    streams = {name: _by_scan(study, name) for name in SHOWN}
-    following = {name: next(stream, None) for name, stream in streams.items()}
-    for row in _rows(scans):
-        own: dict[str, pd.DataFrame | None] = dict.fromkeys(SHOWN)
-        for name, stream in streams.items():
-            group = following[name]
-            if group is not None and group[0] == row["scan_id"]:
-                own[name] = group[1]
-                following[name] = next(stream, None)
-        yield _scan(row, own["findings"], own["excluded"], study.out, width)
-
-
-def _by_scan(study: StudyResult, name: str) -> Iterator[tuple[Any, pd.DataFrame]]:
-    for part in study.batches(name):  # the rows of a scan are never cut: a part ends with a scan
-        yield from part[SHOWN[name]].groupby("scan_id", sort=False)
-
-
 def _scan(
     scan: dict[str, Any], place: int, tables: Mapping[str, pd.DataFrame | None], gallery: Gallery
 ) -> dict[str, Any]:
@@ -239,31 +231,35 @@ def _viewer(out: Path, scan_id: Any) -> str:
     return f"scans/{scan_id}/{VIEWER}" if folder is not None and (folder / VIEWER).is_file() else ""
 
 
-def _galleries(study: StudyResult) -> tuple[dict[str, Gallery], int]:
+def _galleries(study: StudyResult, folders: Mapping[Any, Path]) -> tuple[dict[Any, Gallery], int]:
     """Galleries by scan within the budget, and how many candidates lost their pictures to it.
 
-    Overviews come first, then findings from the largest of the run down, then what is listed.
+    Overviews come first, then findings from the largest of the run down, then what is listed. Files are read one at a
+    time, first for their sizes and again for what is shown: no more than the budget is held.
     """
-    analysed = study.scans.loc[study.scans["status"] == "analysed", "scan_id"]
-    folders = {scan_id: folder for scan_id in analysed if (folder := _folder(study.out, scan_id)) is not None}
-    whole = {scan_id: Gallery.read(folder / FILE) for scan_id, folder in folders.items()}
-    kept = {scan_id: Gallery() for scan_id in whole}
+    kept = {scan_id: Gallery() for scan_id in folders}
+    sizes: dict[str, dict[tuple[Any, int], int]] = {"findings": {}, "excluded": {}}
     spent = unshown = 0
-    for scan_id, gallery in whole.items():
-        size = gallery.size(gallery.overview)
-        if spent + size <= BUDGET:
+    for scan_id, folder in folders.items():
+        gallery = Gallery.read(folder / FILE)
+        if spent + (size := Gallery.size(gallery.overview)) <= BUDGET:
             kept[scan_id].overview.extend(gallery.overview)
             spent += size
+        for name, known in sizes.items():
+            known |= {(scan_id, k): Gallery.size(panels) for k, panels in getattr(gallery, name).items() if panels}
+    shown: dict[Any, list[tuple[str, int]]] = {}
     for name, number in (("findings", "finding_id"), ("excluded", "excluded_id")):
-        table = getattr(study, name).sort_values("volume_mm3", ascending=False, kind="stable")
+        table = study.columns(name, ["scan_id", number, "volume_mm3"])
+        table = table.sort_values("volume_mm3", ascending=False, kind="stable")
         for scan_id, k in table[["scan_id", number]].itertuples(index=False):
-            panels = getattr(whole.get(scan_id, Gallery()), name).get(int(k), [])
-            if not panels:
-                continue
-            size = Gallery.size(panels)
-            if spent + size > BUDGET:
+            size = sizes[name].get((scan_id, int(k)), 0)
+            if size and spent + size <= BUDGET:
+                shown.setdefault(scan_id, []).append((name, int(k)))
+                spent += size
+            elif size:
                 unshown += 1
-                continue
-            getattr(kept[scan_id], name)[int(k)] = panels
-            spent += size
+    for scan_id, chosen in shown.items():
+        gallery = Gallery.read(folders[scan_id] / FILE)
+        for name, k in chosen:
+            getattr(kept[scan_id], name)[k] = getattr(gallery, name)[k]
     return kept, unshown

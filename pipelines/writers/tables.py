@@ -50,6 +50,7 @@ _ABOUT = {
     "excluded": "One row per candidate that was left out: `excluded.parquet`.",
     "groups": "One row per group of findings, measured on the union of their masks: `groups.parquet`.",
     "burden": "One row per analysed CT scan and organ, and one for the whole scan: `burden.csv`, `burden.parquet`.",
+    "patients": "One row per patient: the burden over the series that show them: `patients.csv`, `patients.parquet`.",
     "hypotheses": "One row per finding and hypothesis: `hypotheses.csv`, `hypotheses.parquet`.",
 }
 _INTRODUCTION = """\

@@ -15,6 +15,7 @@ import pandas as pd
 from imaging import Detection, Volume, classify, conform, group, measure, name_patterns, score
 from pipelines.packing import pack
 from pipelines.results import SCANS, StudyResult
+from pipelines.schemas import store
 from pipelines.writers.gallery import write_gallery
 from pipelines.writers.report import write_report
 from pipelines.writers.viewer import write_viewer
@@ -54,15 +55,9 @@ def main() -> None:
     folder = out / "scans" / ID
     folder.mkdir(parents=True, exist_ok=True)
 
-    study = StudyResult(
-        out,
-        result.findings,
-        conform(pd.DataFrame([dict(result.record)]), SCANS),
-        result.excluded,
-        result.groups,
-        {},
-        result.hypotheses,
-    )
+    tables = {name: getattr(result, name) for name in ("findings", "excluded", "groups", "hypotheses")}
+    store(out, tables | {"scans": conform(pd.DataFrame([dict(result.record)]), SCANS)})
+    study = StudyResult(out, out)
     seconds = {}
     for name, work in (
         ("gallery", lambda: write_gallery(result, folder)),

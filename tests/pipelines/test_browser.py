@@ -9,9 +9,10 @@ import pydicom
 import pytest
 
 import pipelines
-from imaging import EXCLUDED, FINDINGS, GROUPS, conform
+from imaging import conform
 from pipelines.results import SCANS, StudyResult
 from pipelines.scan import analyze
+from pipelines.schemas import store
 from pipelines.writers import report
 from pipelines.writers.gallery import write_gallery
 from pipelines.writers.report import write_report
@@ -44,10 +45,11 @@ def study(tmp_path_factory):
     write_viewer(result, folder)
     refused = {"scan_id": "f" * 16, "status": "refused", "reason": HOSTILE, "message": HOSTILE, "flags": HOSTILE}
     scans = conform(pd.DataFrame([dict(result.record), refused]), SCANS)
-    study = StudyResult(out, result.findings, scans, result.excluded, result.groups, {}, result.hypotheses)
-    study.findings["pattern_reason"] = HOSTILE
-    study.findings["volume_mm3"] = [3.0, 10.0, np.nan, 2.0]
-    study.findings["pattern"] = pd.Series(["punctate", HOSTILE, "solid", "punctate"], dtype="string")
+    findings = result.findings.assign(pattern_reason=HOSTILE, volume_mm3=[3.0, 10.0, np.nan, 2.0])
+    findings["pattern"] = pd.Series(["punctate", HOSTILE, "solid", "punctate"], dtype="string")
+    tables = {"findings": findings, "scans": scans, "excluded": result.excluded, "groups": result.groups}
+    store(out, tables | {"hypotheses": result.hypotheses})
+    study = StudyResult(out, out)
     write_report(study)
     return study
 
@@ -127,8 +129,8 @@ def test_folded_cards_and_rows_come_when_they_are_scrolled_to(browser, study, tm
     many = pd.concat([study.findings.assign(scan_id=ID)] * 100, ignore_index=True)
     many["finding_id"] = range(1, len(many) + 1)
     monkeypatch.setattr(report, "MOST_STATIC", 10)
-    empty = conform(pd.DataFrame(), EXCLUDED), conform(pd.DataFrame(), GROUPS)
-    write_report(StudyResult(tmp_path, conform(many, FINDINGS), study.scans, *empty, {}, study.hypotheses))
+    store(tmp_path, {"findings": many, "scans": study.scans, "hypotheses": study.hypotheses})
+    write_report(StudyResult(tmp_path, tmp_path))
     rows = "document.querySelectorAll('#findings tbody tr').length"
     box = (
         "(() => { const b = document.querySelector('#findings .scroll'); b.scrollTop = b.scrollHeight; })(); "

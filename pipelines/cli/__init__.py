@@ -24,6 +24,8 @@ from . import study, lists, models  # isort: skip  # the order of --help
 if TYPE_CHECKING:
     from imaging import CalcimapError
 
+STOPPED = 130
+
 __all__ = ["app", "lists", "main", "models", "study"]
 
 
@@ -48,8 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"calcimap: {text} See calcimap --help.", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        print("calcimap: stopped; finished scans are kept, run the same command again to go on", file=sys.stderr)
-        return 130
+        code = STOPPED
     except Exception as error:
         # Its text may hold anything, a patient's name included; its type and places do not.
         places = [
@@ -58,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(["calcimap: internal error; please report it with these lines", *places]), file=sys.stderr)
         print(f"  {type(error).__name__}", file=sys.stderr)
         return 1
+    if code == STOPPED:  # some versions of typer give this code in place of the exception
+        print("calcimap: stopped; finished scans are kept, run the same command again to go on", file=sys.stderr)
     return int(code or 0)
 
 

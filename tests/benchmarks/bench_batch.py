@@ -121,7 +121,7 @@ def ours(folder: Path, out: Path, *, all_above: bool) -> int:
 
 
 def child(name: str, folder: Path, small: Path) -> None:
-    """One candidate in this process: seconds, bytes beyond what the process held before, findings."""
+    """One candidate in this process: seconds, of CPU, bytes beyond what the process held before, rows, bytes written."""
     import pipelines.batch  # noqa: F401
     from pipelines.memory import peak_bytes
 
@@ -137,13 +137,14 @@ def child(name: str, folder: Path, small: Path) -> None:
         functions[name](small, first)
         before = psutil.Process().memory_info().rss
         peak_bytes(reset=True)
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         n = functions[name](folder, second)
-        took = time.perf_counter() - started
+        took, cpu = time.perf_counter() - started, time.process_time() - worked
         peak = peak_bytes() or 0
         if (second / "out").exists():  # each scan sets the mark back: the run knows the highest
             peak = 1e6 * json.loads((second / "out" / "run.json").read_text())["peak_mb"]["coordinator"]
-    print(json.dumps([took, peak - before, n]))
+        size = sum(f.stat().st_size for f in second.rglob("*") if f.is_file())
+    print(json.dumps([took, cpu, peak - before, n, size]))
 
 
 def bench_scan(slices: int, repeats: int, all_above: bool) -> None:
@@ -160,15 +161,14 @@ def bench_scan(slices: int, repeats: int, all_above: bool) -> None:
                 done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
                 assert done.returncode == 0, done.stderr
                 seen[name].append(json.loads(done.stdout.splitlines()[-1]))
-                print(name, seen[name][-1], done.stderr.splitlines()[-1:], flush=True)
+                print(name, *done.stderr.splitlines()[-1:], flush=True)
         volume = slices * 512 * 512 * 2
         base = statistics.median(s[0] for s in seen["peer"])
         print(f"{slices} slices; volume {volume / 1e6:.0f} MB; median of {repeats}")
         for name in names:
-            took, peak, n = (statistics.median(column) for column in zip(*seen[name], strict=True))
-            print(
-                f"{name:12} {took:7.2f} s  {took / base:6.3f} of peer  peak {peak / volume:5.2f} x volume  {n:.0f} rows"
-            )
+            took, cpu, peak, n, size = (statistics.median(column) for column in zip(*seen[name], strict=True))
+            ratios = f"{took / base:6.3f} of peer  peak {peak / volume:5.2f} x volume"
+            print(f"{name:12} {took:7.2f} s, CPU {cpu:6.2f} s  {ratios}  {n:.0f} rows, {size / 1e6:.2f} MB written")
 
 
 # -- two workers beside one --------------------------------------------------------------------------------------------

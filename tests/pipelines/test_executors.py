@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from imaging import UsageError
-from pipelines.executors import Job, Limits, Lost, executor
+from pipelines.executors import DaskExecutor, Job, Limits, Lost, executor
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,17 +62,17 @@ def test_serial_has_a_time_limit(tmp_path):
 
 def test_workers_lose_only_what_dies_hangs_or_takes_too_much(tmp_path):
     """One cluster for the three of them, since starting one takes a while; no mark is left."""
-    with executor(2, Limits(tmp_path, seconds=8.0), worker_memory=1_000_000_000) as workers:
+    with executor(2, Limits(tmp_path), worker_memory=1_000_000_000) as workers:
         assert results(workers, double, jobs(20)) == {k: 2 * k for k in range(20)}
         assert results(workers, dies_on_three, jobs(8)) == {k: 2 * k for k in range(8)} | {3: Lost("worker_died")}
         assert results(workers, eats_memory_on_one, jobs(4)) == {0: 0, 1: Lost("worker_died"), 2: 4, 3: 6}
-        assert results(workers, hangs_on_two, jobs(4)) == {0: 0, 1: 2, 2: Lost("timeout"), 3: 6}
+        hurried = DaskExecutor(workers._client, Limits(tmp_path, seconds=3.0))
+        assert results(hurried, hangs_on_two, jobs(4)) == {0: 0, 1: 2, 2: Lost("timeout"), 3: 6}
     assert list(tmp_path.iterdir()) == []
 
 
 def test_memory_bounds_what_is_under_way(tmp_path):
     """Two jobs that together need more than there is are never under way at a time; one alone always is."""
-    from pipelines.executors import DaskExecutor
 
     class Client:
         def nthreads(self):

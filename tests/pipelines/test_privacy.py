@@ -215,7 +215,7 @@ def test_header_facts_are_an_allow_list_of_listed_words(night):
 
 
 def test_inspect_names_paths_only(night):
-    base, canaries, run = night
+    base, canaries, _ = night
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-m", "pipelines", "inspect", "in", "--json"], cwd=base, env=environment,
                           capture_output=True, check=True)  # fmt: skip

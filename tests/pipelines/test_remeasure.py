@@ -44,7 +44,9 @@ def erased_by_highdicom(source, folder, out):
     """Without segment 2, as a BINARY object by highdicom, whose segments must be numbered anew: 1, 2."""
     images = sorted((pydicom.dcmread(f) for f in source.iterdir()), key=lambda d: d.ImagePositionPatient[2])
     found = hd.seg.segread(folder / "seg.dcm")
-    stack = found.get_pixels_by_source_instance([d.SOPInstanceUID for d in images], assert_missing_frames_are_empty=True)
+    stack = found.get_pixels_by_source_instance(
+        [d.SOPInstanceUID for d in images], assert_missing_frames_are_empty=True
+    )
     kept = [found.get_segment_description(k) for k in (1, 3)]
     for k, segment in enumerate(kept, 1):
         segment.SegmentNumber = k

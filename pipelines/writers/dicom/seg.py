@@ -192,7 +192,9 @@ def _stub(volume: Volume, source: Source) -> Dataset:
     """An image of the study as far as highdicom looks at it; 1 x 1 as the table is."""
     along_row, along_column = volume.affine[:3, 2] / volume.spacing[2], volume.affine[:3, 1] / volume.spacing[1]
     stub = source.image(source.instances[0])
-    stub.SOPClassUID = SINGLE["CT"]  # of several frames highdicom would want them all described; `_refer` names the class
+    stub.SOPClassUID = SINGLE[
+        "CT"
+    ]  # of several frames highdicom would want them all described; `_refer` names the class
     stub.FrameOfReferenceUID = source.frame_of_reference
     stub.PositionReferenceIndicator = ""
     given = source.instances[0].orientation

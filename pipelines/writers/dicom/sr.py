@@ -41,6 +41,7 @@ def write_sr(result: ScanResult | ClipResult, folder: Path, origin: Origin) -> N
     source = Source.of(origin, result)
     kept = largest(result.findings, origin.config.dicom.sr_max_findings)
     segments = None
+    groups: list[Any]
     if isinstance(result, ScanResult):
         reference = SegmentReference.of(result, source)
         if reference.sop_class == SEG and (folder / "seg.dcm").exists():
@@ -101,7 +102,9 @@ def statements(result: ScanResult | ClipResult, source: Source, kept: int) -> li
     if kept < found:
         lines.append(f"Described here are the {kept} largest; {found - kept} smaller ones are in the table only.")
     if not source.linked:
-        lines.append("The images lack UIDs: what refers to them was made from their content, and links no viewer to them.")
+        lines.append(
+            "The images lack UIDs: what refers to them was made from their content, and links no viewer to them."
+        )
     return lines
 
 
@@ -157,7 +160,9 @@ def parameters(result: ScanResult | ClipResult) -> list[str]:
         return ["labels=given"]
     names = ("threshold_mode", "threshold_grow_hu", "threshold_peak_hu")
     separate = f"separate={str(result.detection.params.separate).lower()}"
-    told = (f"{n}={v:g}" if isinstance(v, float) else f"{n}={v}" for n in names if (v := result.record.get(n)) is not None)
+    told = (
+        f"{n}={v:g}" if isinstance(v, float) else f"{n}={v}" for n in names if (v := result.record.get(n)) is not None
+    )
     return [*told, separate]
 
 

@@ -348,7 +348,7 @@ def test_a_truncated_file_is_refused_and_the_rest_analysed(tmp_path, capsys):
         (["--set", "detection.treshold_hu=3"], "did you mean detection.threshold_hu"),
         (["--nonsense"], "--nonsense"),
         (["--formats", "csv,xml"], "unknown format 'xml'"),
-        (["--formats", "seg"], "not written by this version"),
+        (["--roi", "x.nii.gz", "--labels", "x.nii.gz"], "does not exist"),
         (["--jobs", "0"], "--jobs must be at least 1"),
         (["--jobs", "two"], "'--jobs'"),
         (["--log-level", "loud"], "--log-level must be one of"),

@@ -188,7 +188,7 @@ class Source:
         """The image of each slice of the volume; interpolated slices have none."""
         places = np.array([i.position for i in self.instances], float)
         index = np.rint(volume.to_index(places)[:, 0]).astype(int).tolist()
-        return {k: i for k, i in zip(reversed(index), reversed(self.instances), strict=True)}
+        return dict(zip(reversed(index), reversed(self.instances), strict=True))  # of copies the first
 
 
 def _digest(result: ScanResult | ClipResult, origin: Origin) -> str:

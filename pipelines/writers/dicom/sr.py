@@ -41,6 +41,7 @@ def write_sr(result: ScanResult | ClipResult, folder: Path, origin: Origin) -> N
     source = Source.of(origin, result)
     kept = largest(result.findings, origin.config.dicom.sr_max_findings)
     segments = None
+    groups: list[Any]
     if isinstance(result, ScanResult):
         reference = SegmentReference.of(result, source)
         if reference.sop_class == SEG and (folder / "seg.dcm").exists():

@@ -178,4 +178,13 @@ VIGNETTES = [
     ("calcified cartilage or chondroid tumour", {"pattern": "ring_and_arc", "bone_distance_mm": 2}, {}, 1),
     ("calcification within a tumour or its stroma",
      {"pattern": "amorphous", "margin": "blurred", "distribution": "grouped", "intensity_mean": 190}, {}, 1),
+    ("calcification or stone with acoustic shadow",
+     {"modality": "US", "pattern": "coarse", "shadow_class": "strong", "shadow_clean": 0.8, "flags": ""}, {}, 1),
+    ("surface of a bone",
+     {"modality": "US", "pattern": "arc", "shadow_class": "present", "flags": "bone_like;interface"}, {}, 1),
+    ("gas",
+     {"modality": "US", "pattern": "arc", "shadow_class": "weak", "shadow_clean": 0.1, "flags": "reverberation"}, {}, 1),
+    ("comet-tail focus of the gallbladder wall (crystals, adenomyomatosis)",
+     {"modality": "US", "organ": "gallbladder", "pattern": "punctate", "shadow_class": "absent", "flags": "comet_tail"},
+     {"in_wall": True}, 1),
 ]  # fmt: skip

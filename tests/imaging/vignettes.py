@@ -180,6 +180,8 @@ VIGNETTES = [
      {"pattern": "amorphous", "margin": "blurred", "distribution": "grouped", "intensity_mean": 190}, {}, 1),
     ("calcification or stone with acoustic shadow",
      {"modality": "US", "pattern": "coarse", "shadow_class": "strong", "shadow_clean": 0.8, "flags": ""}, {}, 1),
+    ("echo without clear shadow: fat, tissue border, gas, or a small calcification",
+     {"modality": "US", "pattern": "coarse", "shadow_class": "absent", "shadow_clean": 0.0, "flags": ""}, {}, 1),
     ("surface of a bone",
      {"modality": "US", "pattern": "arc", "shadow_class": "present", "flags": "bone_like;interface"}, {}, 1),
     ("gas",

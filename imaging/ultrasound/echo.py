@@ -28,6 +28,8 @@ FILL_PIXELS = 2.0
 """Reach of the filling of what is drawn over the image."""
 DRAWN_SHARE = 0.5
 """A candidate with a larger share of drawn samples is text."""
+ANECHOIC = 0.06
+"""Share of the grey range up to which there is no tissue."""
 LEAST_SPREAD = 7.0
 """Grey levels; less is no tissue but black."""
 MOST_NODES = 800
@@ -109,7 +111,8 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
         SURROUNDINGS_MM, block, (beam.depth_step, middle), strict=True
     ))  # fmt: skip
     means = np.asarray(_blocks(np.where(valid, image, 0), block) / np.maximum(weight, 1e-6), np.float32)
-    around = _median(means, weight > 0.3, size)
+    tissue = (weight > 0.3) & (means > _anechoic(means[weight > 0.3]))
+    around = _median(means, tissue, size)
     surroundings = _spread_out(around, block, image.shape)
     filled = _filled(image, valid, surroundings)
     sigma = tuple(
@@ -118,7 +121,7 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
     smooth = ndimage.gaussian_filter(filled, sigma)
     apart = _blocks(np.where(valid, np.abs(smooth - surroundings), 0), block)
     apart = np.asarray(apart / np.maximum(weight, 1e-6), np.float32)
-    spread = 1.25 * _median(apart, weight > 0.3, size)  # mean absolute to standard deviation of a normal distribution
+    spread = 1.25 * _median(apart, tissue, size)  # mean absolute to standard deviation of a normal distribution
     z = (smooth - surroundings) / np.maximum(_spread_out(spread, block, image.shape), LEAST_SPREAD)
     z[~beam.inside] = 0
     inside = smooth[valid] if valid.any() else smooth.ravel()
@@ -128,6 +131,14 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
     deepest = _deepest(smooth, valid, black, white)
     ranks = rank_rows(filled, valid)
     return Lines(beam, filled, valid, smooth, surroundings, z, black, white, deepest, ranks)
+
+
+def _anechoic(means: Array) -> float:
+    """Grey up to which a block holds fluid, a shadow or nothing: no tissue that an echo could be compared with."""
+    if not means.size:
+        return 0.0
+    black, white = np.percentile(means, [BLACK_PERCENTILE, WHITE_PERCENTILE])
+    return float(black + ANECHOIC * (white - black))
 
 
 def _filled(image: Array, valid: NDArray[np.bool_], surroundings: Array) -> Array:

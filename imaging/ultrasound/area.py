@@ -20,6 +20,8 @@ LIT = 4
 """Grey levels above the background from which a pixel is lit."""
 WORK = 280
 """Pixels along the longer side of the reduced image in which the area is looked for."""
+PART = 0.05
+"""Size of a part of the image over that of its largest."""
 UPRIGHT = np.deg2rad(4.0)
 """Sides within this angle of upright are those of a linear probe."""
 FLAT = 0.02
@@ -58,7 +60,10 @@ class Sector:
 
 
 def lit_area(grey: NDArray[np.uint8], drawn: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
-    """The lit area, reduced, and the reduction factor: its largest connected part, without what is drawn."""
+    """The lit area, reduced, and the reduction factor: its largest connected part, without what is drawn.
+
+    Large parts above or below it belong to it: a vessel or a bladder may lie between them from side to side.
+    """
     rows, columns = grey.shape
     factor = max(1, -(-max(rows, columns) // WORK))
     trimmed = np.where(drawn, 0, grey)[: rows // factor * factor, : columns // factor * factor]
@@ -68,7 +73,13 @@ def lit_area(grey: NDArray[np.uint8], drawn: NDArray[np.bool_]) -> tuple[NDArray
     labels, n = ndimage.label(opened[3:-3, 3:-3])
     if n == 0:
         return np.zeros(bright.shape, bool), factor
-    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]), factor
+    size = np.bincount(labels.ravel())
+    largest = 1 + int(np.argmax(size[1:]))
+    columns_of = (labels == largest).any(axis=0)
+    share = np.bincount(labels[:, columns_of].ravel(), minlength=n + 1) / np.maximum(size, 1)
+    own = (size >= PART * size[largest]) & (share >= 0.5)
+    own[0] = False
+    return np.asarray(own[labels]), factor
 
 
 def _background(grey: NDArray[np.uint8]) -> int:

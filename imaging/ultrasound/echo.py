@@ -8,7 +8,7 @@ stands for all that overlap it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ DRAWN_SHARE = 0.5
 """A candidate with a larger share of drawn samples is text."""
 ANECHOIC = 0.06
 """Share of the grey range up to which there is no tissue."""
+LEAST_KNOWN = 0.1
+"""Share of the surroundings that must be tissue."""
 LEAST_SPREAD = 7.0
 """Grey levels; less is no tissue but black."""
 MOST_NODES = 800
@@ -85,6 +87,11 @@ class Nodes:
     def take(self, which: NDArray[np.generic]) -> Nodes:
         """Some of them."""
         return Nodes(self.box[which], self.peak[which], self.level[which], self.label[which])
+
+    def plus(self, more: Nodes) -> Nodes:
+        """Both."""
+        pairs = ((getattr(self, f.name), getattr(more, f.name)) for f in fields(self))
+        return Nodes(*(np.concatenate(pair) for pair in pairs))
 
     def __len__(self) -> int:
         return len(self.peak)
@@ -168,13 +175,24 @@ def _blocks(image: Array, block: tuple[int, int]) -> Array:
 
 
 def _median(values: Array, known: NDArray[np.bool_], size: tuple[int, ...]) -> Array:
-    """Median of the surroundings of each block; unknown blocks take the value of the nearest known one first."""
+    """Median of the known surroundings of each block; where there are too few, that of the nearest block with enough."""
     if not known.any():
         return np.zeros_like(values)
-    if not known.all():
-        nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-        values = values[tuple(nearest)]
-    return np.asarray(ndimage.median_filter(values, size, mode="nearest"), np.float32)
+    out = ndimage.median_filter(values, size, mode="nearest").astype(np.float32)
+    if known.all():
+        return np.asarray(out)
+    number = ndimage.uniform_filter(known.astype(np.float32), size, mode="nearest") * np.prod(size)
+    mixed = (number > 0.5) & (number < np.prod(size) - 0.5)
+    reach = [(n // 2, n // 2) for n in size]
+    padded = np.pad(np.where(known, values, np.inf), reach, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size)[mixed].reshape(int(mixed.sum()), -1)
+    middle = (np.isfinite(windows).sum(axis=1) - 1) // 2
+    out[mixed] = np.take_along_axis(np.sort(windows, axis=1), np.maximum(middle, 0)[:, None], axis=1)[:, 0]
+    few = number < LEAST_KNOWN * np.prod(size)
+    if few.all():
+        return np.full_like(values, np.median(values[known]))
+    nearest = ndimage.distance_transform_edt(few, return_distances=False, return_indices=True)
+    return np.asarray(out[tuple(nearest)], np.float32)
 
 
 def _spread_out(blocks: Array, block: tuple[int, int], shape: tuple[int, ...]) -> Array:

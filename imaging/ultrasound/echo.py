@@ -28,10 +28,6 @@ FILL_PIXELS = 2.0
 """Reach of the filling of what is drawn over the image."""
 DRAWN_SHARE = 0.5
 """A candidate with a larger share of drawn samples is text."""
-ANECHOIC = 0.06
-"""Share of the grey range up to which there is no tissue."""
-LEAST_KNOWN = 0.1
-"""Share of the surroundings that must be tissue."""
 LEAST_SPREAD = 7.0
 """Grey levels; less is no tissue but black."""
 MOST_NODES = 800
@@ -118,8 +114,7 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
         SURROUNDINGS_MM, block, (beam.depth_step, middle), strict=True
     ))  # fmt: skip
     means = np.asarray(_blocks(np.where(valid, image, 0), block) / np.maximum(weight, 1e-6), np.float32)
-    tissue = (weight > 0.3) & (means > _anechoic(means[weight > 0.3]))
-    around = _median(means, tissue, size)
+    around = _median(means, weight > 0.3, size)
     surroundings = _spread_out(around, block, image.shape)
     filled = _filled(image, valid, surroundings)
     sigma = tuple(
@@ -128,7 +123,7 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
     smooth = ndimage.gaussian_filter(filled, sigma)
     apart = _blocks(np.where(valid, np.abs(smooth - surroundings), 0), block)
     apart = np.asarray(apart / np.maximum(weight, 1e-6), np.float32)
-    spread = 1.25 * _median(apart, tissue, size)  # mean absolute to standard deviation of a normal distribution
+    spread = 1.25 * _median(apart, weight > 0.3, size)  # mean absolute to standard deviation of a normal distribution
     z = (smooth - surroundings) / np.maximum(_spread_out(spread, block, image.shape), LEAST_SPREAD)
     z[~beam.inside] = 0
     inside = smooth[valid] if valid.any() else smooth.ravel()
@@ -138,14 +133,6 @@ def to_lines(beam: Beam, grey: NDArray[np.uint8], drawn: NDArray[np.bool_] | Non
     deepest = _deepest(smooth, valid, black, white)
     ranks = rank_rows(filled, valid)
     return Lines(beam, filled, valid, smooth, surroundings, z, black, white, deepest, ranks)
-
-
-def _anechoic(means: Array) -> float:
-    """Grey up to which a block holds fluid, a shadow or nothing: no tissue that an echo could be compared with."""
-    if not means.size:
-        return 0.0
-    black, white = np.percentile(means, [BLACK_PERCENTILE, WHITE_PERCENTILE])
-    return float(black + ANECHOIC * (white - black))
 
 
 def _filled(image: Array, valid: NDArray[np.bool_], surroundings: Array) -> Array:
@@ -175,24 +162,13 @@ def _blocks(image: Array, block: tuple[int, int]) -> Array:
 
 
 def _median(values: Array, known: NDArray[np.bool_], size: tuple[int, ...]) -> Array:
-    """Median of the known surroundings of each block; where there are too few, that of the nearest block with enough."""
+    """Median of the surroundings of each block; unknown blocks take the value of the nearest known one first."""
     if not known.any():
         return np.zeros_like(values)
-    out = ndimage.median_filter(values, size, mode="nearest").astype(np.float32)
-    if known.all():
-        return np.asarray(out)
-    number = ndimage.uniform_filter(known.astype(np.float32), size, mode="nearest") * np.prod(size)
-    mixed = (number > 0.5) & (number < np.prod(size) - 0.5)
-    reach = [(n // 2, n // 2) for n in size]
-    padded = np.pad(np.where(known, values, np.inf), reach, mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, size)[mixed].reshape(int(mixed.sum()), -1)
-    middle = (np.isfinite(windows).sum(axis=1) - 1) // 2
-    out[mixed] = np.take_along_axis(np.sort(windows, axis=1), np.maximum(middle, 0)[:, None], axis=1)[:, 0]
-    few = number < LEAST_KNOWN * np.prod(size)
-    if few.all():
-        return np.full_like(values, np.median(values[known]))
-    nearest = ndimage.distance_transform_edt(few, return_distances=False, return_indices=True)
-    return np.asarray(out[tuple(nearest)], np.float32)
+    if not known.all():
+        nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+        values = values[tuple(nearest)]
+    return np.asarray(ndimage.median_filter(values, size, mode="nearest"), np.float32)
 
 
 def _spread_out(blocks: Array, block: tuple[int, int], shape: tuple[int, ...]) -> Array:

@@ -30,8 +30,8 @@ BRIGHT_Z, EVIDENCE, MOST_MEASURED = 4.25, 0.08, 150
 """Brightness above which neighbours are left out of the tissue beside; evidence of a shadow from which candidates are
 measured, and how many at most."""
 FOCUS_RANK, FOCUS_REACH_MM, THIN = 0.75, 5.0, 3
-"""Share of the samples within so many mm of depth (every third line) that are darker than an echo whose shadow alone
-makes it a focus."""
+"""Share of the samples at its depth, or within so many mm of it (every third line), that are darker than an echo whose
+shadow alone makes it a focus."""
 EDGE_MM, NEAR_SHARE, NEAR_SHARE_CURVED = 1.0, 0.04, 0.09
 
 
@@ -140,7 +140,12 @@ def measure_foci(
 
 
 def _stands_out(lines: Lines, box: NDArray[np.int64], mask: NDArray[np.bool_]) -> bool:
-    """Whether an echo is among the brightest at about its depth: a shadow makes no focus of common tissue."""
+    """Whether an echo is among the brightest at its depth, or at about its depth where a surface as bright follows it.
+
+    A shadow makes no focus of common tissue.
+    """
+    if lines.ranks[box[0] : box[1], box[2] : box[3]][mask].mean() >= FOCUS_RANK:
+        return True
     reach = round(FOCUS_REACH_MM * lines.beam.unit / lines.beam.depth_step)
     near = slice(max(int(box[0]) - reach, 0), int(box[1]) + reach)
     around = lines.smooth[near, ::THIN][lines.valid[near, ::THIN]]

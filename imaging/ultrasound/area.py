@@ -7,7 +7,7 @@ are cropped away the arc at the bottom gives the apex.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -134,7 +134,8 @@ def find_sector(
         upright = all(side is not None and abs(side[2]) < UPRIGHT for side in (left, right))
         fills = box[2] - box[0] > 0.9 * width
         return Sector("linear", box, certain=bool(upright or fills))
-    return _curved(lit, (dy, dx), points, apex, box, unit_is_mm)
+    sector = _curved(lit, (dy, dx), points, apex, box, unit_is_mm)
+    return _from_first_echo(sector, grey, drawn, step) if sector.kind == "phased" else sector
 
 
 def _whole_height(
@@ -250,3 +251,26 @@ def _curved(
     if first < (PHASED_MM if unit_is_mm else 0.06 * (far - first)):
         kind = "phased"
     return Sector(kind, box, apex, (max(first, 0.0), far), (float(span.min()), float(span.max())))
+
+
+def _from_first_echo(
+    sector: Sector, grey: NDArray[np.uint8], drawn: NDArray[np.bool_], step: tuple[float, float]
+) -> Sector:
+    """The sector from its first echo on, looked up in the image itself: the tip is lost where it is reduced."""
+    reach = sector.radii[0] + 0.1 * (sector.radii[1] - sector.radii[0])
+    rows = slice(0, max(int((sector.apex[1] + reach) / step[0]) + 1, 1))
+    y, x = np.mgrid[rows, : grey.shape[1]]
+    across, down = (x + 0.5) * step[1] - sector.apex[0], (y + 0.5) * step[0] - sector.apex[1]
+    radius = np.hypot(across, down)
+    inside = (radius < reach) & (down > 0)
+    angle = np.arctan2(across, np.where(down > 0, down, 1.0))
+    inside &= (angle > 0.7 * sector.angles[0]) & (angle < 0.7 * sector.angles[1]) & ~drawn[rows]
+    ring = (radius / min(step)).astype(int)[inside]
+    if not len(ring):
+        return sector
+    lit = grey[rows][inside] > _background(grey) + LIT
+    share = np.bincount(ring, lit) / np.maximum(np.bincount(ring), 1)
+    bright = np.flatnonzero(share >= 0.5)
+    if not len(bright):
+        return sector
+    return replace(sector, radii=(min(float(bright[0] * min(step)), sector.radii[0]), sector.radii[1]))

@@ -42,7 +42,9 @@ def shadowing_parts(
             own = node.copy()
             own[:, :first] = own[:, last:] = False
             own &= image[place] == 0
-            if not own[:, first:last].any(axis=0).mean() > SHARE or not _as_bright(lines, place, node, own):
+            if own[:, first:last].any(axis=0).mean() <= SHARE or lines.z[place][own].max() < params.peak_z:
+                continue
+            if not _as_bright(lines, place, node, own):
                 continue
             image[place][own] = len(boxes) + 1
             rows = np.flatnonzero(own.any(axis=1))

@@ -147,9 +147,7 @@ def _members(label: NDArray[np.int64]) -> list[list[int]]:
 def _shared_frame(tracks: list[Track]) -> int:
     """The frame that shows most of them; the clearest among several."""
     frames = sorted({frame for t in tracks for frame in t.frames})
-    return max(
-        frames, key=lambda f: (sum(f in t.frames for t in tracks), sum(_seen(t, f).merit for t in tracks), -f)
-    )
+    return max(frames, key=lambda f: (sum(f in t.frames for t in tracks), sum(_seen(t, f).merit for t in tracks), -f))
 
 
 def _seen(track: Track, frame: int) -> Focus:

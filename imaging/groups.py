@@ -109,7 +109,9 @@ def group(findings: pd.DataFrame, detection: Detection) -> pd.DataFrame:
         "group_id": label + 1,
         "group_size": np.bincount(label, minlength=1)[label],
         "nearest_neighbour_mm": links.nearest,
-        "distribution": distribution(findings[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]].to_numpy(float), label),
+        "distribution": distribution(
+            findings[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]].to_numpy(float), label
+        ),
         **_fragments(findings, detection, links),
         **_parallel(findings, detection, links),
         "curved_share": _curved_share(findings, label),

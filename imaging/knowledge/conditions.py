@@ -114,7 +114,6 @@ class Cue:
             sure, no = upper <= self.number, values > self.number
         return _three(sure, sure | no)
 
-
     def allowed(self, evidence: pd.DataFrame) -> States:
         """The same for what an entry requires: a face that fits is enough."""
         states = self.states(evidence)

@@ -44,7 +44,9 @@ def _of_echoes(table: pd.DataFrame, parts: Mapping[str, Any]) -> dict[str, pd.Se
 
     Columns in HU and forms are missing for its findings; a comet tail that was seen counts where nobody says else.
     """
-    echo = (table["modality"] == "US").fillna(False).to_numpy(bool) if "modality" in table else np.zeros(len(table), bool)
+    echo = (
+        (table["modality"] == "US").fillna(False).to_numpy(bool) if "modality" in table else np.zeros(len(table), bool)
+    )
     if not echo.any():
         return {}
     made = {n: table[n].astype(float).mask(echo) for n in table if only_ct(n)}

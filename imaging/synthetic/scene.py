@@ -127,7 +127,9 @@ def vessel(
     radius = diameter_mm / 2
     sag = 0.0 if length_mm else radius - float(np.sqrt(radius**2 - (width / 2) ** 2))
     # The walls follow the lumen: an arc lies as far from its middle line as the circle does half way along it.
-    walls = [interface(lateral_mm, depth_mm + side * (radius - sag / 2), width, wall_db, side * sag) for side in (-1, 1)]
+    walls = [
+        interface(lateral_mm, depth_mm + side * (radius - sag / 2), width, wall_db, side * sag) for side in (-1, 1)
+    ]
     return [lumen, *walls]
 
 

@@ -47,6 +47,8 @@ class Sector:
         Distance from the apex of the first and the last echo.
     angles : (left, right)
         Of the outer scan lines against upright, radians.
+    outline : tuple of (x, y)
+        Corners of the convex hull of what is lit; empty: the whole area.
     certain : bool
         False where no side and no arc could be seen: scan lines are then taken for upright.
     """
@@ -57,6 +59,7 @@ class Sector:
     radii: tuple[float, float] = (0.0, 0.0)
     angles: tuple[float, float] = (0.0, 0.0)
     certain: bool = True
+    outline: tuple[tuple[float, float], ...] = ()
 
 
 def lit_area(grey: NDArray[np.uint8], drawn: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
@@ -135,7 +138,9 @@ def find_sector(
         fills = box[2] - box[0] > 0.9 * width
         return Sector("linear", box, certain=bool(upright or fills))
     sector = _curved(lit, (dy, dx), points, apex, box, unit_is_mm)
-    return _from_first_echo(sector, grey, drawn, step) if sector.kind == "phased" else sector
+    if sector.kind == "phased":
+        sector = _from_first_echo(sector, grey, drawn, step)
+    return replace(sector, outline=tuple((float(x), float(y)) for x, y in points))
 
 
 def _whole_height(

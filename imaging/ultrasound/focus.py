@@ -239,7 +239,8 @@ def _judge(
     share = NEAR_SHARE if beam.is_linear else NEAR_SHARE_CURVED
     if depth < max(params.near_field_mm * unit, share * float(beam.depth[-1])):
         return flags, "near_field"
-    if edge or int(box[1]) >= len(beam.depth) - EDGE_MM * unit / beam.depth_step:
+    below = int(box[1]) + round(EDGE_MM * unit / beam.depth_step)
+    if edge or below >= len(beam.depth) or beam.inside[below, box[2] : box[3]].mean() < 0.5:
         return flags, "edge_of_image"
     if thin and not shadowed:
         return flags, "interface"

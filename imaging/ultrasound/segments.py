@@ -16,7 +16,7 @@ from .params import UltrasoundParams
 LONG_MM, ASPECT = 6.0, 2.0
 """Width from which an echo is looked through, and width over height."""
 DARKER, SHARE = 0.15, 0.6
-"""Mean rank by which a part is darker behind than the upper quartile of the lines, and its largest share of the width."""
+"""Mean rank by which it is darker behind a part than behind the brightest quarter of lines; largest share of them."""
 SMOOTH_MM, LEAST_MM = 0.5, 1.0
 AS_BRIGHT = 0.8
 """Of the brightness of the rest over black that a part has at least."""
@@ -53,7 +53,10 @@ def shadowing_parts(
             peaks.append(float(lines.z[place][own].max()))
     n = len(boxes)
     found = Nodes(
-        np.array(boxes, np.int64).reshape(-1, 4), np.array(peaks), np.full(n, len(labels), np.int64), np.arange(1, n + 1)
+        np.array(boxes, np.int64).reshape(-1, 4),
+        np.array(peaks),
+        np.full(n, len(labels), np.int64),
+        np.arange(1, n + 1),
     )
     return found, image
 
@@ -80,9 +83,7 @@ def _dark_runs(
     return [(a, b) for a, b in runs if least <= b - a <= most]
 
 
-def _as_bright(
-    lines: Lines, place: tuple[slice, slice], node: NDArray[np.bool_], own: NDArray[np.bool_]
-) -> bool:
+def _as_bright(lines: Lines, place: tuple[slice, slice], node: NDArray[np.bool_], own: NDArray[np.bool_]) -> bool:
     """Whether a part of an echo is about as bright as the rest, ridge by ridge."""
     values = np.where(node, lines.smooth[place], -np.inf).max(axis=0)
     here = own.any(axis=0)

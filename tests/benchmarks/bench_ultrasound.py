@@ -207,6 +207,14 @@ def auc(positive: list[float], negative: list[float]) -> float:
     return float(((a[:, None] > b).sum() + 0.5 * (a[:, None] == b).sum()) / (a.size * b.size))
 
 
+def _group(target: Target, frame: Bmode, kind: str) -> str:
+    """What calcifications are counted together."""
+    first = frame.targets[0]
+    if kind == "vessel":
+        return f"{'far' if target.depth_mm > first.depth_mm else 'near'} wall, {first.kind}"
+    return f"{'>=3' if target.width_mm >= 3 else '<3'} mm, {'>=10' if target.behind_db <= -10 else '<10'} dB"
+
+
 def main(count: int, kind: str = "") -> None:
     """Print the figures."""
     hits = Counter()
@@ -242,13 +250,10 @@ def main(count: int, kind: str = "") -> None:
             near = [k for k in np.argsort(off) if off[k] <= reach]
             if target.kind != "calcification":
                 continue
-            loss = -target.behind_db
+            loss, group = -target.behind_db, _group(target, frame, kind)
             shadowing = [k for k in near if table["shadow_class"].iloc[k] in ("present", "strong")]
             best = shadowing[:1] or near[:1]
             used |= set(near)
-            group = f"{'>=3' if target.width_mm >= 3 else '<3'} mm, {'>=10' if loss >= 10 else '<10'} dB"
-            if kind == "vessel":
-                group = f"{'far' if target.depth_mm > frame.targets[0].depth_mm else 'near'} wall, {frame.targets[0].kind}"
             totals[group] += 1
             hits[group] += bool(shadowing)
             weak[group] += not shadowing and any(table["shadow_class"].iloc[k] == "weak" for k in near)
@@ -278,10 +283,12 @@ def main(count: int, kind: str = "") -> None:
                 if name in ("present", "strong"):
                     false += 1
                     kinds[seed] += 1
-    print(f"{kind or 'linear and curved'}: {count} images, {findings} findings, {np.median(seconds):.3f} s an image (median)")
+    print(f"{kind or 'linear and curved'}: {count} images, {findings} findings, {np.median(seconds):.3f} s (median)")
     for group in sorted(totals):
-        print(f"  found with a shadow, {group}: {hits[group]} of {totals[group]} ({hits[group] / totals[group]:.3f}), weak {weak[group]}")
-    print(f"  false shadowing findings per image: {false / count:.3f}  {dict(kinds.most_common(12))}; weak {false_weak / count:.3f}")
+        share = hits[group] / totals[group]
+        print(f"  found with a shadow, {group}: {hits[group]} of {totals[group]} ({share:.3f}), weak {weak[group]}")
+    print(f"  false shadowing findings per image: {false / count:.3f}  {dict(kinds.most_common(12))}")
+    print(f"  false weak findings per image: {false_weak / count:.3f}")
     print(
         f"  shadow present against absent, AUC: {auc(positive, negative):.3f} ({len(positive)} against {len(negative)})"
     )

@@ -99,7 +99,9 @@ def test_plaque_in_the_wall_of_a_vessel_which_is_as_bright(length, wall) -> None
     tube = vessel(0.0, 16.0, 7.0, length_mm=length, gain_db_per_mm=0.7, wall_db=18.0)
     plaque = calcification(0.0, 16.0 + (2.9 if wall == "far" else -2.9), 4.5, 22.0, height_mm=1.0, echo_db=18.0)
     for seed in range(3):
-        frames = [render_bmode(LINEAR, t, pixel_mm=(0.09, 0.09), scanner=FINE, seed=seed) for t in (tube, [*tube, plaque])]
+        frames = [
+            render_bmode(LINEAR, t, pixel_mm=(0.09, 0.09), scanner=FINE, seed=seed) for t in (tube, [*tube, plaque])
+        ]
         bare, calcified = (measure_echoes(find_echoes(clip_of(frame))) for frame in frames)
         assert not bare["shadow_class"].isin(DEEP).any()
         found = at(calcified, frames[1].places[-1], (0.09, 0.09), 2.0)
@@ -109,9 +111,7 @@ def test_plaque_in_the_wall_of_a_vessel_which_is_as_bright(length, wall) -> None
 def test_a_phased_probe_gives_depth_and_shadow() -> None:
     probe = Probe("phased", 140.0, 2 * 4.0 * np.deg2rad(40), 4.0)
     targets = [Target(-20.0, 60.0, 12.0, 2.5, 8.0, 26.0, -25.0, 0.0, "plate"), cyst(25.0, 70.0, 14.0, 7.0)]
-    frame = render_bmode(
-        probe, targets, pixel_mm=(0.3, 0.3), scanner=Scanner(axial_mm=0.7, lateral_mm=2.2), seed=1
-    )
+    frame = render_bmode(probe, targets, pixel_mm=(0.3, 0.3), scanner=Scanner(axial_mm=0.7, lateral_mm=2.2), seed=1)
     table = measure_echoes(find_echoes(clip_of(frame)))
     deep = table[table["shadow_class"].isin(DEEP)]
     (row,) = deep.to_dict("records")

@@ -181,3 +181,20 @@ def test_a_vessel_from_side_to_side_does_not_cut_the_image() -> None:
     sector = find_sector(frame.image, frame.overlay, (0.1, 0.1))
     assert sector.kind == "linear"
     assert sector.box == pytest.approx((0.0, 0.0, 36.0, 40.0), abs=0.4)
+
+
+def test_what_is_cut_off_a_sector_is_no_image() -> None:
+    frame = render_bmode(
+        Probe("curved", 110.0, 60.0, 60.0), pixel_mm=(0.3, 0.3), scanner=Scanner(axial_mm=0.7, lateral_mm=1.4), seed=4
+    )
+    x0, y0, x1, y1 = frame.box
+    image = frame.image[y0 : y1 + 1, x0 : x1 + 1].copy()
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    image[x + (image.shape[0] - y) * 0.6 < 150] = 0  # the lower left corner
+    region = whole_frame(*image.shape, (0.3, 0.3))
+    sector = find_sector(image, np.zeros(image.shape, bool), (0.3, 0.3))
+    beam = Beam.of(region, sector, (0.3, 0.3), True)
+    lit = beam.resample(image) > 0
+    assert not beam.inside[~lit & (beam.depth[:, None] > 40)].any() or (beam.inside & ~lit).mean() < 0.005
+    assert (beam.inside & lit).sum() > 0.94 * lit.sum()
+    assert beam.inside.mean() < 0.97

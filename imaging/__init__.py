@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .columns import BURDEN, EXCLUDED, FINDINGS, GROUPS, HYPOTHESES, Column, conform
     from .components import Components
     from .detection import Detection, detect
+    from .echo_groups import group_echoes, summarize_echo_groups
     from .echo_patterns import ECHO_RULES, name_echo_patterns
     from .errors import (
         REASONS,
@@ -93,6 +94,7 @@ _HOME = {
     "FEATURES": "features", "Feature": "features", "feature": "features", "measure": "features",
     "features_page": "features",
     "FLAGS": "flags",
+    "group_echoes": "echo_groups", "summarize_echo_groups": "echo_groups",
     "group": "groups", "summarize_groups": "groups",
     "dump_model": "learning.files", "load_model": "learning.files",
     "Model": "learning.model", "predict": "learning.model",
@@ -183,6 +185,7 @@ __all__ = [
     "find_echoes",
     "find_series",
     "group",
+    "group_echoes",
     "listing",
     "load_entities",
     "load_model",
@@ -203,6 +206,7 @@ __all__ = [
     "rule_classifier",
     "score",
     "scoring_of",
+    "summarize_echo_groups",
     "summarize_groups",
     "train_model",
 ]

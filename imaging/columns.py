@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from .echo_groups import ECHO_GROUP_COLUMNS, NEIGHBOUR_PX
 from .features import FEATURES
 from .groups import GROUP_COLUMNS, LINK_COLUMNS
 from .scores import BURDEN_COLUMNS, SCORE_COLUMNS
@@ -56,7 +57,11 @@ _OTHER = (
     Column("not_excluded", "string", "", "hypotheses of concern that nothing known rules out", _KB),
     Column("flags", "string", "", "quality flags, joined by ';'", "imaging.flags"),
     *(Column(*column) for column in ECHO_COLUMNS),
-)
+    Column(
+        NEIGHBOUR_PX, "float64", "px", "ultrasound without calibration: to the nearest other finding, edge to edge",
+        "calcimap",
+    ),
+)  # fmt: skip
 
 
 def _findings() -> dict[str, Column]:
@@ -92,7 +97,8 @@ EXCLUDED: dict[str, Column] = {
 """Columns of excluded."""
 
 GROUPS: dict[str, Column] = {"scan_id": FINDINGS["scan_id"]} | {
-    name: Column(name, dtype, unit, definition, "calcimap") for name, (dtype, unit, definition) in GROUP_COLUMNS.items()
+    name: Column(name, dtype, unit, definition, "calcimap")
+    for name, (dtype, unit, definition) in (GROUP_COLUMNS | ECHO_GROUP_COLUMNS).items()
 }
 """Columns of groups."""
 

@@ -81,6 +81,7 @@ GROUP_COLUMNS: dict[str, tuple[str, str, str]] = {
     },
     "intensity_mean": ("float64", "HU", "mean of the detection masks together"),
     "intensity_max": ("float64", "HU", "their largest value"),
+    "intensity_unit": ("string", "", "unit of both: HU, or grey for ultrasound"),
     "distribution": ("string", "", "as in findings"),
     "pattern": ("string", "", "the pattern of all its findings, where they have the same; a group-level one has"),
     "pattern_reason": ("string", "", "that of its largest finding"),
@@ -108,7 +109,9 @@ def group(findings: pd.DataFrame, detection: Detection) -> pd.DataFrame:
         "group_id": label + 1,
         "group_size": np.bincount(label, minlength=1)[label],
         "nearest_neighbour_mm": links.nearest,
-        "distribution": _distribution(findings, label),
+        "distribution": distribution(
+            findings[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]].to_numpy(float), label
+        ),
         **_fragments(findings, detection, links),
         **_parallel(findings, detection, links),
         "curved_share": _curved_share(findings, label),
@@ -134,7 +137,7 @@ def summarize_groups(findings: pd.DataFrame, detection: Detection) -> pd.DataFra
         np.maximum.at(high, label, parts.box[:, :, 1] - 1)
         world = detection.volume.to_world(centre)
         first = np.unique(label, return_index=True)[1]
-        pattern, reason = _shared_pattern(findings, label)
+        pattern, reason = shared_pattern(findings, label)
         columns = {
             "group_id": np.arange(1, n + 1),
             "group_size": np.bincount(label, minlength=n),
@@ -147,6 +150,7 @@ def summarize_groups(findings: pd.DataFrame, detection: Detection) -> pd.DataFra
             "intensity_mean": np.bincount(label, parts.n_voxels * findings["intensity_mean"].to_numpy(float), n)
             / voxels,
             "intensity_max": findings["intensity_max"].groupby(label).max().to_numpy(),
+            "intensity_unit": findings["intensity_unit"].to_numpy()[first],
             **_union_of_groups(findings, detection, label),
             "distribution": findings["distribution"].to_numpy()[first],
             "pattern": pattern,
@@ -155,7 +159,7 @@ def summarize_groups(findings: pd.DataFrame, detection: Detection) -> pd.DataFra
     return pd.DataFrame({name: pd.Series(columns[name], dtype=GROUP_COLUMNS[name][0]) for name in GROUP_COLUMNS})
 
 
-def _shared_pattern(findings: pd.DataFrame, label: Ints) -> tuple[list[Any], list[Any]]:
+def shared_pattern(findings: pd.DataFrame, label: Ints) -> tuple[list[Any], list[Any]]:
     """Pattern and reason of each group whose findings all have the same; None for the others."""
     n = int(label.max()) + 1
     if "pattern" not in findings:
@@ -257,12 +261,19 @@ def _curved_share(findings: pd.DataFrame, label: Ints) -> NDArray[np.float64]:
     return np.asarray((np.bincount(label, bent, minlength=1) / size)[label])
 
 
-def _distribution(findings: pd.DataFrame, label: NDArray[np.int64]) -> list[str]:
-    """solitary, grouped, linear, regional or diffuse, for each finding."""
+def distribution(place: NDArray[np.float64], label: NDArray[np.int64]) -> list[str]:
+    """solitary, grouped, linear, regional or diffuse, for each finding.
+
+    Parameters
+    ----------
+    place : (n, axes) ndarray
+        Centroids, mm.
+    label : (n,) ndarray of int
+        Group of each, from 0.
+    """
     n_groups = int(label.max()) + 1 if len(label) else 0
-    place = findings[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]].to_numpy(dtype=float)
-    if len(findings) >= DIFFUSE_COUNT and n_groups >= DIFFUSE_GROUPS:
-        return ["diffuse"] * len(findings)
+    if len(label) >= DIFFUSE_COUNT and n_groups >= DIFFUSE_GROUPS:
+        return ["diffuse"] * len(label)
     names = []
     for g in range(n_groups):
         points = place[label == g]

@@ -21,6 +21,7 @@ from imaging import (
     describe_left_out,
     rank_hypotheses,
     scoring_of,
+    summarize_echo_groups,
     summarize_groups,
 )
 
@@ -43,8 +44,11 @@ def pack(
     return ScanResult(scan_id, findings, excluded, groups, record, detection, hypotheses)
 
 
-def pack_echoes(echoes: Echoes, findings: pd.DataFrame, scan_id: str = "") -> ClipResult:
-    """The same for ultrasound. Groups are named in findings; there is no volume to sum over a group."""
+def pack_echoes(
+    echoes: Echoes, findings: pd.DataFrame, scan_id: str = "", context: Context | None = None
+) -> ClipResult:
+    """The same for ultrasound."""
+    groups = conform(summarize_echo_groups(findings, echoes).assign(scan_id=scan_id), GROUPS)
     findings = conform(findings.assign(scan_id=scan_id), FINDINGS)
     excluded = conform(describe_left_out(echoes).assign(scan_id=scan_id), EXCLUDED)
     clip, beams = echoes.clip, echoes.beams
@@ -56,7 +60,7 @@ def pack_echoes(echoes: Echoes, findings: pd.DataFrame, scan_id: str = "") -> Cl
         "modality": clip.modality,
         "n_findings": len(findings),
         "n_excluded": len(excluded),
-        "n_groups": int(findings["group_id"].nunique()),
+        "n_groups": len(groups),
         "n_too_small": echoes.n_too_small,
         "n_noise": echoes.n_noise,
         "n_slices": len(clip),
@@ -68,7 +72,8 @@ def pack_echoes(echoes: Echoes, findings: pd.DataFrame, scan_id: str = "") -> Cl
         "image_area": ";".join(beam.sector.kind for beam in beams) or None,
         "flags": ";".join(sorted(set(echoes.flags) & FLAGS.keys())),
     }
-    return ClipResult(scan_id, findings, excluded, conform(pd.DataFrame(), GROUPS), record, echoes)
+    hypotheses = conform(rank_hypotheses(findings, context=context), HYPOTHESES)
+    return ClipResult(scan_id, findings, excluded, groups, record, echoes, hypotheses)
 
 
 def _record(

@@ -78,14 +78,12 @@ class ClipResult(Result):
     ----------
     echoes : Echoes
         Foci, scan lines and the clip itself, for writers.
+    hypotheses : DataFrame
+        Columns of `imaging.HYPOTHESES`.
     """
 
     echoes: Echoes
-
-    @property
-    def hypotheses(self) -> pd.DataFrame:
-        """None: the knowledge base speaks of CT."""
-        return conform(pd.DataFrame(), HYPOTHESES)
+    hypotheses: pd.DataFrame = field(default_factory=lambda: conform(pd.DataFrame(), HYPOTHESES))
 
     @property
     def volume(self) -> Clip:

@@ -23,6 +23,7 @@ from imaging import (
     detect,
     find_echoes,
     group,
+    group_echoes,
     measure,
     measure_echoes,
     name_echo_patterns,
@@ -115,8 +116,11 @@ def _ultrasound(clip: Scan, config: Config, beside: Beside) -> ClipResult:
     assert isinstance(clip, Clip)
     echoes = find_echoes(clip, config.ultrasound)
     findings = measure_echoes(echoes)
+    findings = group_echoes(findings, echoes)
     findings = name_echo_patterns(findings)
-    return pack_echoes(echoes, findings, beside.scan_id)
+    known = Context.from_header(clip.header) | (beside.context or Context())
+    findings = classify(findings.assign(scan_id=beside.scan_id), context=known)
+    return pack_echoes(echoes, findings, beside.scan_id, known)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .._registry import nearest
 from ..columns import FINDINGS
 from ..errors import UsageError
+from ..flags import FLAGS
 from ..patterns import VOCABULARY
 from .context import KEYS, SITES
 
@@ -49,7 +50,16 @@ _WORDS = {
     "modality": frozenset({"CT", "US"}),
     "shadow_class": frozenset({"absent", "weak", "present", "strong"}),
     "site": frozenset(SITES),
+    "flags": frozenset(FLAGS),
 }
+_BODIES = frozenset({"solid", "coarse", "lobulated", "laminated", "popcorn", "amorphous"})
+_SHELLS = frozenset({"eggshell", "rim", "ring", "arc", "sheet"})
+FACES: dict[str, frozenset[str]] = {
+    "coarse": _BODIES,
+    "arc": _BODIES | _SHELLS | {"linear", "tram_track"},
+    "rim": _SHELLS | {"solid", "laminated"},
+}
+"""Patterns whose face towards the probe looks like one that ultrasound names: the rest lies in its shadow."""
 _FORM = re.compile(r"(?P<no>not )?(?P<name>[a-z][a-z0-9_.]*)(?: (?P<sign>is|>=|<=) (?P<value>.+))?")
 
 
@@ -85,8 +95,12 @@ class Cue:
         if self.sign == "is":
             known = column.notna().to_numpy()
             holds = column.isin(self.words).to_numpy(dtype=bool)
+            if self.name == "flags":  # several, joined
+                given = column.fillna("").str.split(";")
+                holds = given.map(lambda codes: not set(self.words).isdisjoint(codes)).to_numpy(dtype=bool)
             if self.name == "pattern":  # not named: not known to be another
                 known = known & (holds | (column != "indeterminate").fillna(False).to_numpy(dtype=bool))
+                known = known & (holds | ~self._faces(evidence))
             return _three(holds, known)
         values = column.to_numpy(dtype=float, na_value=np.nan)
         if not self.sign:
@@ -99,6 +113,18 @@ class Cue:
         else:
             sure, no = upper <= self.number, values > self.number
         return _three(sure, sure | no)
+
+    def allowed(self, evidence: pd.DataFrame) -> States:
+        """The same for what an entry requires: a face that fits is enough."""
+        states = self.states(evidence)
+        return np.where(self._faces(evidence), TRUE, states).astype(np.int8) if self.name == "pattern" else states
+
+    def _faces(self, evidence: pd.DataFrame) -> NDArray[np.bool_]:
+        """Findings of ultrasound that may be one of the words, seen from the probe."""
+        if "modality" not in evidence or "pattern" not in evidence:
+            return np.zeros(len(evidence), bool)
+        may = {face for face, bodies in FACES.items() if bodies & set(self.words)}
+        return np.asarray(evidence["pattern"].isin(may) & (evidence["modality"] == "US").fillna(False), dtype=bool)
 
 
 def _three(holds: NDArray[np.bool_], known: NDArray[np.bool_]) -> States:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..columns import FINDINGS
 from .conditions import HIGH
 from .context import BODY_PARTS, KEYS, REGIONS, Context, age_range, site_of
 
@@ -34,7 +35,31 @@ def gather(findings: pd.DataFrame, context: Context) -> pd.DataFrame:
         [_site(o, k) for o, k in zip(_or_none(table, "organ"), known, strict=True)], dtype="object", index=table.index
     )
     parts |= _group(table, scan) | _scan(table, scan, parts["site"])
+    parts |= _of_echoes(table, parts)
     return pd.concat([table.drop(columns=[c for c in parts if c in table]), pd.DataFrame(parts, table.index)], axis=1)
+
+
+def _of_echoes(table: pd.DataFrame, parts: Mapping[str, Any]) -> dict[str, pd.Series]:
+    """What ultrasound changes: grey is no HU, and the form of an echo is not that of what casts it.
+
+    Columns in HU and forms are missing for its findings; a comet tail that was seen counts where nobody says else.
+    """
+    echo = (
+        (table["modality"] == "US").fillna(False).to_numpy(bool) if "modality" in table else np.zeros(len(table), bool)
+    )
+    if not echo.any():
+        return {}
+    made = {n: table[n].astype(float).mask(echo) for n in table if only_ct(n)}
+    if "flags" in table:
+        seen = table["flags"].fillna("").str.split(";").map(lambda codes: "comet_tail" in codes).to_numpy(bool) & echo
+        said = pd.Series(parts.get("context.comet_tail", np.nan), index=table.index, dtype=float)
+        made["context.comet_tail"] = said.where(said.notna() | ~seen, 1.0)
+    return made
+
+
+def only_ct(name: str) -> bool:
+    """A column that says something of a calcification on CT, and on ultrasound only of its echo."""
+    return (name in FINDINGS and FINDINGS[name].unit == "HU") or name in ("elongation", "solidity")
 
 
 def possible_sites(known: Mapping[str, Any]) -> frozenset[str] | None:

@@ -104,7 +104,8 @@ class RuleClassifier:
         supported = np.zeros(shape, bool)
         at_site = _at_site(evidence, self.entities)
         for k, entity in enumerate(self.entities):
-            needed = [states[c.text] for c in entity.requires] + ([at_site[:, k]] if entity.sites else [])
+            needed = [c.allowed(evidence) if c.name == "pattern" else states[c.text] for c in entity.requires]
+            needed += [at_site[:, k]] if entity.sites else []
             for state in needed:
                 status[state == UNKNOWN, k] = np.minimum(status[state == UNKNOWN, k], CONDITIONAL)
                 status[state == FALSE, k] = OUT

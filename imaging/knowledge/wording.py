@@ -10,13 +10,14 @@ from typing import Any
 import pandas as pd
 
 from .base import GRADES, Entity
-from .conditions import FALSE, TRUE, UNKNOWN, Cue
+from .conditions import FACES, FALSE, TRUE, UNKNOWN, Cue
 from .context import KEYS
+from .evidence import only_ct
 from .rules import Assessment, RuleClassifier
 
 NOTICE = "Research use only. Not for diagnosis. Review by a qualified radiologist is required."
 MOST_NAMED = 5
-ULTRASOUND = ("shadow_class", "shadow_auc", "shadow_width_mm", "echo_width_mm")
+ULTRASOUND = ("shadow_class", "shadow_auc", "shadow_clean", "shadow_width_mm", "echo_width_mm", "twinkling")
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ def line(classifier: RuleClassifier, a: Assessment, row: int, k: int, values: Ma
     against = [_measured(c, values) for c, _ in e.opposes if a.states[c.text][row] == TRUE]
     unknown = [c for c, _ in (*e.supports, *e.opposes) if a.states[c.text][row] == UNKNOWN]
     absent = [c for c, _ in e.supports if a.states[c.text][row] == FALSE]
-    missing = [describe(c) for c in unknown if not _is_context(c) and not _of_ultrasound(c, values)]
+    missing = [describe(c) for c in unknown if not _is_context(c) and not _of_another_modality(c, values)]
     context = [describe(c, wanted=True) for c in unknown if _is_context(c)]
-    needs = [describe(c) for c in e.requires if a.states[c.text][row] == UNKNOWN]
+    needs = [describe(c) for c in e.requires if a.states[c.text][row] == UNKNOWN and not _face(c, values)]
     if e.sites and not a.site_known[row]:
         needs.insert(0, f"site {' or '.join(s.replace('_', ' ') for s in e.sites)}")
     others = not_excluded(classifier, a, row, k)
@@ -81,9 +82,15 @@ def not_excluded(classifier: RuleClassifier, a: Assessment, row: int, k: int) ->
     return [*names, f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else names
 
 
-def _of_ultrasound(cue: Cue, values: Mapping[Any, Any]) -> bool:
-    """The cue is none that a CT could have."""
-    return cue.name in ULTRASOUND and values.get("modality") == "CT"
+def _of_another_modality(cue: Cue, values: Mapping[Any, Any]) -> bool:
+    """The cue is none that the modality of the finding could have."""
+    modality = values.get("modality")
+    return (cue.name in ULTRASOUND and modality == "CT") or (only_ct(cue.name) and modality == "US")
+
+
+def _face(cue: Cue, values: Mapping[Any, Any]) -> bool:
+    """A pattern that ultrasound shows the face of."""
+    return cue.name == "pattern" and values.get("modality") == "US" and values.get("pattern") in FACES
 
 
 def _is_context(cue: Cue) -> bool:

@@ -15,8 +15,8 @@ from .params import DEFAULTS, ReadParams
 from .source import MemorySource, open_source
 
 KEYWORDS = (
-    "SpecificCharacterSet SOPClassUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID PositionReferenceIndicator "
-    "PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientIdentityRemoved DeidentificationMethod "
+    "SpecificCharacterSet SOPClassUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID "
+    "PositionReferenceIndicator PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientIdentityRemoved DeidentificationMethod "
     "StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName StudyDescription SeriesDate SeriesTime "
     "AcquisitionDate AcquisitionTime ContentDate ContentTime SliceThickness LossyImageCompression "
     "LossyImageCompressionRatio LossyImageCompressionMethod"

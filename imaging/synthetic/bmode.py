@@ -1,4 +1,4 @@
-"""B-mode phantoms: speckle of scatterers, attenuation, shadows, linear and curved probes, burned-in text.
+"""B-mode phantoms: speckle of scatterers, attenuation, shadows, linear, curved and phased probes, burned-in text.
 
 Scatterers are complex Gaussian noise on a grid of scan lines, weighted by their strength and blurred by the pulse
 (Gaussian along and across the beam): the envelope of such a field is fully developed Rayleigh speckle (Wagner et al.
@@ -9,109 +9,20 @@ scan-converted to a frame whose pixels need not be square.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .scene import FLAT, Motion, Probe, Target, calcification, cyst, interface, vessel
+
 Array = NDArray[np.float64]
 _AXIAL_MM = 0.06
 _LINES = 384
-FLAT = ("interface", "plate")
-"""Kinds of targets that end upright; the others are ellipses."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Where scan lines run.
-
-    Parameters
-    ----------
-    kind : "linear" or "curved"
-    depth_mm : float
-        From the probe's face to the last echo.
-    width_mm : float
-        Of the field of view at the face of the probe: a chord for linear, an arc for curved probes.
-    radius_mm : float
-        Of the face of a curved probe.
-    """
-
-    kind: Literal["linear", "curved"] = "linear"
-    depth_mm: float = 40.0
-    width_mm: float = 38.0
-    radius_mm: float = 60.0
-
-    @property
-    def half_angle(self) -> float:
-        """Half of the opening of a curved probe, radians."""
-        return self.width_mm / self.radius_mm / 2
-
-    def lateral_mm(self, line: Array, depth: Array) -> Array:
-        """Distance from the middle line, mm along the front, of a line (-1 to 1) at a depth."""
-        if self.kind == "linear":
-            return line * self.width_mm / 2 + 0 * depth
-        return line * self.half_angle * (self.radius_mm + depth)
-
-
-@dataclass(frozen=True)
-class Target:
-    """An ellipse in beam coordinates.
-
-    Parameters
-    ----------
-    lateral_mm, depth_mm : float
-        Centre: distance from the middle line along the front, and from the face of the probe.
-    width_mm, height_mm : float
-        Whole extents across and along the beam.
-    echo_db : float
-        Scattering over that of the tissue around.
-    coherent_db : float
-        Strength of a smooth reflecting surface over the mean of the tissue's speckle; none below -90.
-    behind_db : float
-        What the beam gains (an enhancement) or loses (a shadow, negative) in passing.
-    sag_mm : float
-        The middle lies deeper than the ends by this much (a bent line; negative for an arch).
-    kind : str
-        "calcification", "plate" (one with upright ends, whose width is beyond doubt), "cyst", "interface", "lesion".
-    """
-
-    lateral_mm: float
-    depth_mm: float
-    width_mm: float
-    height_mm: float
-    echo_db: float = 0.0
-    coherent_db: float = -99.0
-    behind_db: float = 0.0
-    sag_mm: float = 0.0
-    kind: str = "lesion"
-
-
-def calcification(
-    lateral_mm: float,
-    depth_mm: float,
-    width_mm: float,
-    shadow_db: float,
-    *,
-    height_mm: float = 0.0,
-    echo_db: float = 20.0,
-) -> Target:
-    """A bright focus that takes `shadow_db` from the beam; a third as high as wide by default, 0.6 mm at least."""
-    height = height_mm or max(0.6, width_mm / 3)
-    return Target(lateral_mm, depth_mm, width_mm, height, echo_db, echo_db, -shadow_db, 0.0, "calcification")
-
-
-def cyst(lateral_mm: float, depth_mm: float, diameter_mm: float, enhancement_db: float = 6.0) -> Target:
-    """A ball of fluid with enhancement behind it."""
-    return Target(lateral_mm, depth_mm, diameter_mm, diameter_mm, -40.0, -99.0, enhancement_db, 0.0, "cyst")
-
-
-def interface(
-    lateral_mm: float, depth_mm: float, width_mm: float, echo_db: float = 16.0, sag_mm: float = 0.0
-) -> Target:
-    """A thin reflecting line, without anything taken from the beam."""
-    return Target(lateral_mm, depth_mm, width_mm, 0.4, 0.0, echo_db, 0.0, sag_mm, "interface")
+__all__ = [
+    "Bmode", "Motion", "Probe", "Scanner", "Target", "calcification", "cyst", "interface", "render_bmode", "vessel",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,12 +154,14 @@ def _scan_lines(probe: Probe, targets: Sequence[Target], scanner: Scanner, rng: 
         if target.coherent_db > -90:
             surface = np.where(inside, 10 ** (target.coherent_db / 20), surface)
         chord = np.sqrt(np.clip(1 - across**2, 0, 1))
-        if target.behind_db < 0:  # calcium shadows to its very edge
-            chord = np.ones_like(chord) if target.kind in FLAT else np.minimum(1.0, 4 * chord)
+        if target.kind in FLAT:
+            chord = np.ones_like(chord)
+        elif target.behind_db < 0:  # calcium shadows to its very edge
+            chord = np.minimum(1.0, 4 * chord)
         passed += target.behind_db * np.where(along > 0, chord, 0) * (np.abs(across) <= 1)
     field = (rng.normal(size=(n, _LINES)) + 1j * rng.normal(size=(n, _LINES))) / np.sqrt(2)
     field = field * 10 ** (strength / 20)
-    sigma = (_fwhm(scanner.axial_mm) / _AXIAL_MM, _fwhm(scanner.lateral_mm) / (probe.width_mm / (_LINES - 1)))
+    sigma = (_fwhm(scanner.axial_mm) / _AXIAL_MM, _fwhm(scanner.lateral_mm) / (probe.focus_width_mm / (_LINES - 1)))
     norm = np.sqrt(4 * np.pi * sigma[0] * sigma[1])  # keeps the power of white noise
     blurred = ndimage.gaussian_filter(field.real, sigma) + 1j * ndimage.gaussian_filter(field.imag, sigma)
     echoes = blurred * norm + ndimage.gaussian_filter(surface, sigma)
@@ -322,24 +235,3 @@ def _overlay(
         pen.line([(x - 5, y), (x + 5, y)], fill=1)
         pen.line([(x, y - 5), (x, y + 5)], fill=1)
     return np.array(canvas, dtype=bool)
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How a cine moves: lateral and depth shift, mm, per frame."""
-
-    lateral_mm: float = 0.0
-    depth_mm: float = 0.0
-    still: tuple[str, ...] = field(default_factory=tuple)
-
-    def at(self, target: Target, frame: int) -> Target:
-        """The target in a frame."""
-        from dataclasses import replace
-
-        if target.kind in self.still:
-            return target
-        return replace(
-            target,
-            lateral_mm=target.lateral_mm + self.lateral_mm * frame,
-            depth_mm=target.depth_mm + self.depth_mm * frame,
-        )

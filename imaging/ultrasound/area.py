@@ -7,7 +7,7 @@ are cropped away the arc at the bottom gives the apex.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,8 @@ LIT = 4
 """Grey levels above the background from which a pixel is lit."""
 WORK = 280
 """Pixels along the longer side of the reduced image in which the area is looked for."""
+PART = 0.05
+"""Size of a part of the image over that of its largest."""
 UPRIGHT = np.deg2rad(4.0)
 """Sides within this angle of upright are those of a linear probe."""
 FLAT = 0.02
@@ -45,6 +47,8 @@ class Sector:
         Distance from the apex of the first and the last echo.
     angles : (left, right)
         Of the outer scan lines against upright, radians.
+    outline : tuple of (x, y)
+        Corners of the convex hull of what is lit; empty: the whole area.
     certain : bool
         False where no side and no arc could be seen: scan lines are then taken for upright.
     """
@@ -55,10 +59,14 @@ class Sector:
     radii: tuple[float, float] = (0.0, 0.0)
     angles: tuple[float, float] = (0.0, 0.0)
     certain: bool = True
+    outline: tuple[tuple[float, float], ...] = ()
 
 
 def lit_area(grey: NDArray[np.uint8], drawn: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
-    """The lit area, reduced, and the reduction factor: its largest connected part, without what is drawn."""
+    """The lit area, reduced, and the reduction factor: its largest connected part, without what is drawn.
+
+    Large parts above or below it belong to it: a vessel or a bladder may lie between them from side to side.
+    """
     rows, columns = grey.shape
     factor = max(1, -(-max(rows, columns) // WORK))
     trimmed = np.where(drawn, 0, grey)[: rows // factor * factor, : columns // factor * factor]
@@ -68,7 +76,13 @@ def lit_area(grey: NDArray[np.uint8], drawn: NDArray[np.bool_]) -> tuple[NDArray
     labels, n = ndimage.label(opened[3:-3, 3:-3])
     if n == 0:
         return np.zeros(bright.shape, bool), factor
-    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]), factor
+    size = np.bincount(labels.ravel())
+    largest = 1 + int(np.argmax(size[1:]))
+    columns_of = (labels == largest).any(axis=0)
+    share = np.bincount(labels[:, columns_of].ravel(), minlength=n + 1) / np.maximum(size, 1)
+    own = (size >= PART * size[largest]) & (share >= 0.5)
+    own[0] = False
+    return np.asarray(own[labels]), factor
 
 
 def _background(grey: NDArray[np.uint8]) -> int:
@@ -123,7 +137,10 @@ def find_sector(
         upright = all(side is not None and abs(side[2]) < UPRIGHT for side in (left, right))
         fills = box[2] - box[0] > 0.9 * width
         return Sector("linear", box, certain=bool(upright or fills))
-    return _curved(lit, (dy, dx), points, apex, box, unit_is_mm)
+    sector = _curved(lit, (dy, dx), points, apex, box, unit_is_mm)
+    if sector.kind == "phased":
+        sector = _from_first_echo(sector, grey, drawn, step)
+    return replace(sector, outline=tuple((float(x), float(y)) for x, y in points))
 
 
 def _whole_height(
@@ -239,3 +256,26 @@ def _curved(
     if first < (PHASED_MM if unit_is_mm else 0.06 * (far - first)):
         kind = "phased"
     return Sector(kind, box, apex, (max(first, 0.0), far), (float(span.min()), float(span.max())))
+
+
+def _from_first_echo(
+    sector: Sector, grey: NDArray[np.uint8], drawn: NDArray[np.bool_], step: tuple[float, float]
+) -> Sector:
+    """The sector from its first echo on, looked up in the image itself: the tip is lost where it is reduced."""
+    reach = sector.radii[0] + 0.1 * (sector.radii[1] - sector.radii[0])
+    rows = slice(0, max(int((sector.apex[1] + reach) / step[0]) + 1, 1))
+    y, x = np.mgrid[rows, : grey.shape[1]]
+    across, down = (x + 0.5) * step[1] - sector.apex[0], (y + 0.5) * step[0] - sector.apex[1]
+    radius = np.hypot(across, down)
+    inside = (radius < reach) & (down > 0)
+    angle = np.arctan2(across, np.where(down > 0, down, 1.0))
+    inside &= (angle > 0.7 * sector.angles[0]) & (angle < 0.7 * sector.angles[1]) & ~drawn[rows]
+    ring = (radius / min(step)).astype(int)[inside]
+    if not len(ring):
+        return sector
+    lit = grey[rows][inside] > _background(grey) + LIT
+    share = np.bincount(ring, lit) / np.maximum(np.bincount(ring), 1)
+    bright = np.flatnonzero(share >= 0.5)
+    if not len(bright):
+        return sector
+    return replace(sector, radii=(min(float(bright[0] * min(step)), sector.radii[0]), sector.radii[1]))

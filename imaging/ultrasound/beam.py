@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 DEPTHS_PER_UNCALIBRATED_IMAGE = 80.0
 """Where nothing is known about mm, distances of the method (a shadow of 25 mm, a flank of 3) are scaled as if the
 image were so many mm deep; results stay in pixels."""
+RIM = 3
+"""Pixels inside the hull of what is lit that do not belong to the image: the hull comes from a reduced one."""
 TRIM = 0.012
 """Share of the lines at each side that is left out: the edge of the sector."""
 
@@ -115,11 +117,21 @@ class Beam:
         region = self.region
         inside = (row >= region.y0 - 0.5) & (row <= region.y1 + 0.5)
         inside &= (column >= region.x0 - 0.5) & (column <= region.x1 + 0.5)
+        if self.sector.outline:  # corners of a sector are often cut off
+            from skimage.draw import polygon
+
+            (dy, dx), corners = self.step, np.array(self.sector.outline)
+            lit = np.zeros((region.y1 - region.y0 + 1, region.x1 - region.x0 + 1), bool)
+            lit[polygon(corners[:, 1] / dy - 0.5, corners[:, 0] / dx - 0.5, lit.shape)] = True
+            lit = ndimage.binary_erosion(lit, np.ones((3, 3), bool), RIM, border_value=1)
+            at = (np.rint(v).astype(int) for v in (row - region.y0, column - region.x0))
+            y, x = (np.clip(v, 0, n - 1) for v, n in zip(at, lit.shape, strict=True))
+            inside &= lit[y, x]
         return row, column, inside
 
     @property
     def inside(self) -> NDArray[np.bool_]:
-        """Samples that lie in the region, (depths, lines)."""
+        """Samples that lie in the region and in the outline of the image, (depths, lines)."""
         return self._samples[2]
 
     def resample(self, image: NDArray[np.generic], order: int = 1) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ stands for all that overlap it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,11 @@ class Nodes:
     def take(self, which: NDArray[np.generic]) -> Nodes:
         """Some of them."""
         return Nodes(self.box[which], self.peak[which], self.level[which], self.label[which])
+
+    def plus(self, more: Nodes) -> Nodes:
+        """Both."""
+        pairs = ((getattr(self, f.name), getattr(more, f.name)) for f in fields(self))
+        return Nodes(*(np.concatenate(pair) for pair in pairs))
 
     def __len__(self) -> int:
         return len(self.peak)

@@ -72,6 +72,15 @@ def grow(
     return np.array([d0 + r0, d0 + r1, c0 + k0, c0 + k1], np.int64), mask[r0:r1, k0:k1], grey, float(width)
 
 
+def ungrown(
+    lines: Lines, box: NDArray[np.int64], node: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], float, float]:
+    """The same for a part of an echo, which goes on at half amplitude on both sides: the part as it is."""
+    values = np.where(node, lines.smooth[box[0] : box[1], box[2] : box[3]], -np.inf).max(axis=0)
+    width = node.shape[1] * float(lines.beam.line_step[(box[0] + box[1]) // 2])
+    return box, node, float(np.percentile(values[np.isfinite(values)], 75)), width
+
+
 def _touching(mask: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The connected parts of a mask that touch a seed."""
     label, count = ndimage.label(mask, np.ones((3, 3), bool))

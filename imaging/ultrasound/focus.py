@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from .beam import Beam
 from .echo import Lines, Nodes, screen
-from .extent import grey_per_db, grow
+from .extent import grey_per_db, grow, ungrown
 from .params import UltrasoundParams
+from .segments import shadowing_parts
 from .shadow import ENHANCED_AUC, Shadow, measure_shadow, open_shadow
 
 THIN_ASPECT, SMOOTH_SHARE = 5.0, 0.5
@@ -28,6 +29,9 @@ SHADOWED = ("present", "strong")
 BRIGHT_Z, EVIDENCE, MOST_MEASURED = 4.25, 0.08, 150
 """Brightness above which neighbours are left out of the tissue beside; evidence of a shadow from which candidates are
 measured, and how many at most."""
+FOCUS_RANK, FOCUS_REACH_MM, THIN = 0.75, 5.0, 3
+"""Share of the samples at its depth, or within so many mm of it (every third line), that are darker than an echo whose
+shadow alone makes it a focus."""
 EDGE_MM, NEAR_SHARE, NEAR_SHARE_CURVED = 1.0, 0.04, 0.09
 
 
@@ -96,6 +100,9 @@ def measure_foci(
     Candidates that seem to cast a shadow are measured first, the clearest before the others; what casts one stands for
     all that overlap it. Then come those that are bright by themselves. The rest is texture.
     """
+    whole_nodes = len(labels)
+    parts, image = shadowing_parts(lines, nodes, labels, params)
+    nodes, labels = nodes.plus(parts), [*labels, image]
     evidence = screen(lines, nodes, params)
     scale = grey_per_db(lines)
     bright = lines.z > BRIGHT_Z
@@ -112,7 +119,8 @@ def measure_foci(
         node = labels[nodes.level[k]][box[0] : box[1], box[2] : box[3]] == nodes.label[k]
         if (taken[box[0] : box[1], box[2] : box[3]] & node).any():
             continue
-        grown = grow(lines, box, node, scale)
+        is_part = nodes.level[k] == whole_nodes
+        grown = ungrown(lines, box, node) if is_part else grow(lines, box, node, scale)
         if grown is None:
             continue
         whole, mask, grey, width = grown
@@ -120,7 +128,7 @@ def measure_foci(
         if shadow.open:
             whole, mask = box, node
             width = float((box[3] - box[2]) * lines.beam.line_step[box[0]])
-        if needs_shadow and shadow.name not in SHADOWED:
+        if (needs_shadow or is_part) and (shadow.name not in SHADOWED or not _stands_out(lines, whole, mask)):
             continue
         place = (slice(whole[0], whole[1]), slice(whole[2], whole[3]))
         if (taken[place] & mask).any():
@@ -129,6 +137,20 @@ def measure_foci(
         taken[box[0] : box[1], box[2] : box[3]] |= node
         found.append(_describe(lines, whole, mask, float(nodes.peak[k]), (grey, width), shadow, number, params))
     return found, max(int((nodes.level == 0).sum()) - len(found), 0)
+
+
+def _stands_out(lines: Lines, box: NDArray[np.int64], mask: NDArray[np.bool_]) -> bool:
+    """Whether an echo is among the brightest at its depth, or at about its depth where a surface as bright follows it.
+
+    A shadow makes no focus of common tissue.
+    """
+    if lines.ranks[box[0] : box[1], box[2] : box[3]][mask].mean() >= FOCUS_RANK:
+        return True
+    reach = round(FOCUS_REACH_MM * lines.beam.unit / lines.beam.depth_step)
+    near = slice(max(int(box[0]) - reach, 0), int(box[1]) + reach)
+    around = lines.smooth[near, ::THIN][lines.valid[near, ::THIN]]
+    own = np.percentile(lines.smooth[box[0] : box[1], box[2] : box[3]][mask], 75)
+    return bool((around < own).mean() >= FOCUS_RANK)
 
 
 def _shadow(
@@ -217,7 +239,8 @@ def _judge(
     share = NEAR_SHARE if beam.is_linear else NEAR_SHARE_CURVED
     if depth < max(params.near_field_mm * unit, share * float(beam.depth[-1])):
         return flags, "near_field"
-    if edge or int(box[1]) >= len(beam.depth) - EDGE_MM * unit / beam.depth_step:
+    below = int(box[1]) + round(EDGE_MM * unit / beam.depth_step)
+    if edge or below >= len(beam.depth) or beam.inside[below, box[2] : box[3]].mean() < 0.5:
         return flags, "edge_of_image"
     if thin and not shadowed:
         return flags, "interface"

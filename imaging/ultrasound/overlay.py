@@ -23,11 +23,21 @@ FEWEST = 4
 """Stroke pixels of a mark."""
 DARKEST, DARK = 100, 12
 LARGEST_MARK = 24
+TICK_HEIGHT, TICKS, REGULAR, COMPLETE, APART = 8, 4, 0.08, 0.6, 8.0
+"""A scale: lines of at most so many pixels, at least four, their distances whole multiples of the smallest within so
+much of it, no more of them left out, at least so many pixels apart."""
+BESIDE, BESIDE_DARK, GROWN = 36, 40, 2
+"""Pixels beside a scale in which its numbers and arrows stand, grey round them, and the rim that compression blurs."""
 
 
 def overlay(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Where something is drawn over the image, grown to the boxes of words; (rows, columns) bool."""
-    strokes = _strokes(grey) | _marks(grey)
+    scales = ndimage.binary_dilation(_scales(grey) | _scales(grey.T).T, np.ones((3, 3), bool), GROWN)
+    return np.asarray(scales | _words(grey, _strokes(grey) | _marks(grey)))
+
+
+def _words(grey: NDArray[np.uint8], strokes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The boxes of words: strokes next to each other, most of them of one brightness."""
     if not strokes.any():
         return strokes
     joined = ndimage.binary_dilation(strokes, np.ones((3, JOIN), bool))
@@ -49,24 +59,78 @@ def overlay(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def _marks(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Small bright things of one level in the dark, with sharp ends above and below: ticks of scales, dots."""
+    return _small(grey, _low(grey), DARK, 4 * ALIKE)
+
+
+def _low(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Bright pixels of what is lower than a letter's strokes are apart."""
+    opened = ndimage.grey_opening(grey, (STROKE + 2, 1))
+    return np.asarray((grey >= DARKEST) & (grey.astype(np.int16) - opened > STEP))
+
+
+def _small(grey: NDArray[np.uint8], bright: NDArray[np.bool_], dark: int, spread: int) -> NDArray[np.bool_]:
+    """The connected parts that are small, of levels within `spread`, and have nothing but darkness around."""
+    if not bright.any():
+        return bright
     wide = grey.astype(np.int16)
-    tall = (grey >= DARKEST) & (wide - ndimage.grey_opening(grey, (STROKE + 2, 1)) > STEP)
-    if not tall.any():
-        return np.asarray(tall)
-    label, n = ndimage.label(tall, np.ones((3, 3), bool))
+    label, n = ndimage.label(bright, np.ones((3, 3), bool))
     out = np.zeros(n + 1, bool)
-    for k, box in enumerate(ndimage.find_objects(label), 1):
+    for k, box in enumerate(ndimage.find_objects(label), 1):  # parts of one frame: few
         height, width = box[0].stop - box[0].start, box[1].stop - box[1].start
         if max(height, width) > LARGEST_MARK or height * width < 2:
             continue
         own = label[box] == k
-        if np.ptp(wide[box][own]) > 4 * ALIKE:
+        if np.ptp(wide[box][own]) > spread:
             continue
         around = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in box)
         inside = label[around] == k
         near = grey[around][ndimage.binary_dilation(inside, iterations=3) & ~inside]
-        out[k] = np.median(near) <= DARK and np.percentile(near, 90) < DARKEST / 2
+        out[k] = np.median(near) <= dark and np.percentile(near, 90) < DARKEST / 2
     return np.asarray(out[label])
+
+
+def _scales(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Ticks of upright scales, which may lie over tissue, with their numbers and arrows.
+
+    No tissue has short level lines that begin (or end) at the same pixel and lie at equal distances.
+    """
+    out = np.zeros(grey.shape, bool)
+    low = _low(grey)
+    label, _ = ndimage.label(low, np.ones((3, 3), bool))
+    boxes = [
+        (b[0].start, b[0].stop, b[1].start, b[1].stop)
+        for b in ndimage.find_objects(label)
+        if b[0].stop - b[0].start <= TICK_HEIGHT and 2 <= b[1].stop - b[1].start <= LARGEST_MARK
+    ]
+    if len(boxes) < TICKS:
+        return out
+    box = np.array(boxes)
+    for side in (2, 3):
+        for edge in np.unique(box[:, side]):
+            aligned = box[np.abs(box[:, side] - edge) <= 1]
+            if not _regular((aligned[:, 0] + aligned[:, 1]) / 2):
+                continue
+            for r0, r1, c0, c1 in aligned:
+                out[r0:r1, c0:c1] |= low[r0:r1, c0:c1]
+            part = (
+                slice(max(aligned[:, 0].min() - BESIDE, 0), aligned[:, 1].max() + BESIDE),
+                slice(max(aligned[:, 2].min() - BESIDE, 0), aligned[:, 3].max() + BESIDE),
+            )
+            out[part] |= _small(grey[part], grey[part] >= DARKEST, BESIDE_DARK, 255)
+    return out
+
+
+def _regular(place: NDArray[np.float64]) -> bool:
+    """Whether most of a row of equally distant places is there, and nothing between."""
+    if len(place) < TICKS:
+        return False
+    gap = np.diff(np.sort(place))
+    step = float(np.median(gap))
+    if step < APART:
+        return False
+    count = gap / step
+    whole = np.abs(count - np.rint(count)).max() <= REGULAR and np.rint(count).min() >= 1
+    return bool(whole and len(place) >= COMPLETE * (np.rint(count).sum() + 1))
 
 
 def _strokes(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:

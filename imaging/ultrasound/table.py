@@ -80,7 +80,7 @@ def measure_echoes(echoes: Echoes) -> pd.DataFrame:
     table.insert(0, "finding_id", pd.Series(echoes.finding_id, dtype="Int64"))
     for name, dtype in _DTYPES.items():
         table[name] = table[name].astype(dtype) if name in table else pd.Series(index=table.index, dtype=dtype)  # type: ignore[call-overload]  # dtype is a name
-    return _grouped(table, echoes)
+    return table
 
 
 def describe_left_out(echoes: Echoes) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def _row(track: Track, echoes: Echoes) -> dict[str, Any]:
     frame = track.frames[track.key]
     key = paint((Track((frame,), (focus,)),), echoes.beams, echoes.clip.shape)
     points = key.coordinates[:, 1:] * np.array(beam.step)
-    form = _form(points, beam.step)
+    form = plane_form(points, beam.step)
     lengths = {
         "depth": focus.depth, "echo_width": focus.width, "echo_height": focus.height, "shadow_width": shadow.width,
         "shadow_width_5": shadow.widths[0], "shadow_width_15": shadow.widths[2], "shadow_length": shadow.length,
@@ -146,8 +146,8 @@ _SIZES = ("max_diameter", "equivalent_diameter")
 _PLANE = ("axial_diameter", "axial_perpendicular", "major_axis", "minor_axis")
 
 
-def _form(points: NDArray[np.float64], step: tuple[float, float]) -> dict[str, float]:
-    """Plane form of a set of pixels: diameters, axes, elongation, solidity."""
+def plane_form(points: NDArray[np.float64], step: tuple[float, float]) -> dict[str, float]:
+    """Plane form of a set of pixels at `points`, in units of `step`: diameters, axes, elongation, solidity."""
     from scipy.spatial import ConvexHull
     from scipy.spatial.distance import pdist
 
@@ -168,35 +168,6 @@ def _form(points: NDArray[np.float64], step: tuple[float, float]) -> dict[str, f
         "axial_diameter": float(widths[longest]), "axial_perpendicular": float(widths[(longest + 90) % 180]),
         "major_axis": major, "minor_axis": minor, "elongation": elongation, "solidity": area / float(hull.volume),
     }  # fmt: skip
-
-
-LINK_MM = 10.0
-"""Findings of one frame closer than this, edge to edge, are one group (clinical.md 1.1)."""
-
-
-def _grouped(table: pd.DataFrame, echoes: Echoes) -> pd.DataFrame:
-    """Groups of findings of one region, calibrated only: there is no distance in mm elsewhere."""
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(table)
-    apart = np.full((n, n), np.inf)
-    for i in range(n):  # findings only
-        for j in range(i):
-            a, b = echoes.found[i].focus, echoes.found[j].focus
-            beam = echoes.beams[a.beam]
-            if a.beam == b.beam and beam.calibrated:
-                dy, dx = beam.step
-                centres = np.hypot((a.row - b.row) * dy, (a.column - b.column) * dx)
-                apart[i, j] = apart[j, i] = max(float(centres) - (a.width + b.width) / 2, 0.0)
-    label = connected_components(apart <= LINK_MM, directed=False)[1] if n else np.zeros(0, np.int64)
-    size = np.bincount(label, minlength=1)[label] if n else label
-    nearest = apart.min(axis=1) if n else np.zeros(0)
-    table["group_id"] = pd.Series(label + 1, dtype="Int64", index=table.index)
-    table["group_size"] = pd.Series(size, dtype="Int64", index=table.index)
-    table["nearest_neighbour_mm"] = pd.Series(np.where(np.isfinite(nearest), nearest, np.nan), dtype="float64")
-    names = np.where(np.asarray(size) > 1, "grouped", "solitary")
-    table["distribution"] = pd.Series(names, dtype="string", index=table.index)
-    return table
 
 
 _DTYPES: dict[str, str] = {

@@ -29,7 +29,7 @@ MOST_ROWS = 5000
 """Findings in the table of the report, the largest; findings.csv has all."""
 MOST_SCANS = 1000
 """With more scans than that the report has no section for each: the summary, charts and the table of findings."""
-CANDIDATE = ["scan_id", "excluded_id", "reason", "volume_mm3"]
+CANDIDATE = ["scan_id", "excluded_id", "reason", "volume_mm3", "intensity_max", "hu_drop"]
 MOST_CARDS = 1000
 """Findings with a card of their own, the largest."""
 MOST_STATIC = 80

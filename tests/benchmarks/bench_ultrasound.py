@@ -2,6 +2,8 @@
 
     python tests/benchmarks/bench_ultrasound.py [IMAGES]
 
+Then the same for a third as many of phased probes, and of vessels cut across or along with plaques on their walls.
+
 Each phantom holds up to three calcifications of 1 to 15 mm with shadows of 3 to 30 dB, cysts with enhancement,
 specular lines, bright lesions without a shadow, text and calipers, on a linear or a curved probe, with random gain,
 attenuation and pixels that are not square. Printed: recall of shadowing calcifications of at least 3 mm at 10 dB or
@@ -22,7 +24,7 @@ from scipy.sparse.linalg import spsolve
 
 from imaging import Clip, UltrasoundParams, confidence_map, find_echoes, measure_echoes
 from imaging.clip import whole_frame
-from imaging.synthetic.bmode import Bmode, Probe, Scanner, Target, calcification, cyst, interface, render_bmode
+from imaging.synthetic.bmode import Bmode, Probe, Scanner, Target, calcification, cyst, interface, render_bmode, vessel
 from imaging.ultrasound.area import find_sector
 from imaging.ultrasound.beam import Beam
 from imaging.ultrasound.confidence import _edges
@@ -32,11 +34,18 @@ from imaging.ultrasound.overlay import overlay
 from imaging.ultrasound.shadow import measure_shadow
 
 
-def phantom(seed: int) -> Bmode:
-    """A random frame."""
+def phantom(seed: int, kind: str = "") -> Bmode:
+    """A random frame: of a linear or a curved probe, or of `kind`; "vessel" is a linear one over a vessel."""
     rng = np.random.default_rng(seed)
     linear = bool(rng.random() < 0.5)
-    if linear:
+    if kind:
+        linear = kind == "vessel"
+    if kind == "phased":
+        depth, radius = rng.uniform(110, 170), rng.uniform(3, 6)
+        probe = Probe("phased", depth, 2 * radius * np.deg2rad(rng.uniform(35, 45)), radius)
+        scanner = Scanner(axial_mm=rng.uniform(0.6, 1.0), lateral_mm=rng.uniform(2.0, 3.5))
+        pixel = rng.uniform(0.25, 0.35, 2)
+    elif linear:
         depth = rng.uniform(30, 50)
         probe = Probe("linear", depth, rng.uniform(36, 50))
         scanner = Scanner(axial_mm=rng.uniform(0.25, 0.45), lateral_mm=rng.uniform(0.6, 1.1))
@@ -50,13 +59,33 @@ def phantom(seed: int) -> Bmode:
         scanner.axial_mm, scanner.lateral_mm, rng.uniform(50, 70), rng.uniform(70, 120), rng.uniform(-0.2, 0.8),
         rng.uniform(40, 55), rng.uniform(0.3, 1.0), rng.uniform(0.5, 2.5),
     )  # fmt: skip
-    placed = _targets(rng, probe, linear)
+    placed = _vessel(rng, probe) if kind == "vessel" else _targets(rng, probe, linear)
     text = [("LIVER LT", rng.uniform(0.15, 0.8), rng.uniform(0.25, 0.6))] if rng.random() < 0.5 else []
     marks = [tuple(rng.uniform(0.25, 0.75, 2)) for _ in range(2)] if rng.random() < 0.5 else []
     return render_bmode(
         probe, placed, pixel_mm=(float(pixel[0]), float(pixel[1])), scanner=scanner, text=text, calipers=marks,
         colour=bool(rng.random() < 0.3), seed=seed,
     )  # fmt: skip
+
+
+def _vessel(rng: np.random.Generator, probe: Probe) -> list[Target]:
+    """A vessel across or along the image, in half of them with a plaque on its near or far wall."""
+    size = float(rng.uniform(5, 9))
+    depth = float(rng.uniform(0.25, 0.5)) * probe.depth_mm + size / 2
+    x = float(rng.uniform(-0.3, 0.3)) * probe.width_mm
+    along = bool(rng.random() < 0.4)
+    # Two ways, 0.35 dB/cm/MHz less in blood than in tissue, at a frequency that reaches the depth of the image.
+    gain = 0.07 * float(rng.uniform(7, 12))
+    length = 2.5 * probe.width_mm if along else 0.0
+    made = vessel(0.0 if along else x, depth, size, length_mm=length, gain_db_per_mm=gain,
+                  wall_db=float(rng.uniform(10, 20)))  # fmt: skip
+    if rng.random() < 0.5:
+        width = float(rng.uniform(3, 6)) if along else float(rng.uniform(0.45, 0.8)) * size
+        far = bool(rng.random() < 0.6)
+        at = depth + (0.42 if far else -0.42) * size
+        loss, echo = float(rng.uniform(10, 30)), float(rng.uniform(14, 26))
+        made.append(calcification(x, at, width, loss, height_mm=1.0, echo_db=echo))
+    return made
 
 
 def _targets(rng: np.random.Generator, probe: Probe, linear: bool) -> list[Target]:
@@ -178,10 +207,20 @@ def auc(positive: list[float], negative: list[float]) -> float:
     return float(((a[:, None] > b).sum() + 0.5 * (a[:, None] == b).sum()) / (a.size * b.size))
 
 
-def main(count: int) -> None:
+def _group(target: Target, frame: Bmode, kind: str) -> str:
+    """What calcifications are counted together."""
+    first = frame.targets[0]
+    if kind == "vessel":
+        return f"{'far' if target.depth_mm > first.depth_mm else 'near'} wall, {first.kind}"
+    return f"{'>=3' if target.width_mm >= 3 else '<3'} mm, {'>=10' if target.behind_db <= -10 else '<10'} dB"
+
+
+def main(count: int, kind: str = "") -> None:
     """Print the figures."""
     hits = Counter()
     totals = Counter()
+    weak = Counter()
+    false_weak = 0
     false, on_text, findings = 0, 0, 0
     positive: list[float] = []
     negative: list[float] = []
@@ -192,7 +231,7 @@ def main(count: int) -> None:
     missed = []
     seconds = []
     for seed in range(count):
-        frame = phantom(seed)
+        frame = phantom(seed, kind)
         clip = clip_of(frame)
         started = time.perf_counter()
         echoes = find_echoes(clip)
@@ -211,13 +250,13 @@ def main(count: int) -> None:
             near = [k for k in np.argsort(off) if off[k] <= reach]
             if target.kind != "calcification":
                 continue
-            loss = -target.behind_db
+            loss, group = -target.behind_db, _group(target, frame, kind)
             shadowing = [k for k in near if table["shadow_class"].iloc[k] in ("present", "strong")]
             best = shadowing[:1] or near[:1]
             used |= set(near)
-            group = f"{'>=3' if target.width_mm >= 3 else '<3'} mm, {'>=10' if loss >= 10 else '<10'} dB"
             totals[group] += 1
             hits[group] += bool(shadowing)
+            weak[group] += not shadowing and any(table["shadow_class"].iloc[k] == "weak" for k in near)
             if target.width_mm >= 3 and loss >= 10:
                 if not shadowing:
                     missed.append(
@@ -240,13 +279,16 @@ def main(count: int) -> None:
             on_text += bool(frame.overlay[row - 1 : row + 2, column - 1 : column + 2].any())
             if k not in used:
                 name = table["shadow_class"].iloc[k]
+                false_weak += name == "weak"
                 if name in ("present", "strong"):
                     false += 1
                     kinds[seed] += 1
-    print(f"{count} images, {findings} findings, {np.median(seconds):.3f} s an image (median)")
+    print(f"{kind or 'linear and curved'}: {count} images, {findings} findings, {np.median(seconds):.3f} s (median)")
     for group in sorted(totals):
-        print(f"  found with a shadow, {group}: {hits[group]} of {totals[group]} ({hits[group] / totals[group]:.3f})")
+        share = hits[group] / totals[group]
+        print(f"  found with a shadow, {group}: {hits[group]} of {totals[group]} ({share:.3f}), weak {weak[group]}")
     print(f"  false shadowing findings per image: {false / count:.3f}  {dict(kinds.most_common(12))}")
+    print(f"  false weak findings per image: {false_weak / count:.3f}")
     print(
         f"  shadow present against absent, AUC: {auc(positive, negative):.3f} ({len(positive)} against {len(negative)})"
     )
@@ -319,6 +361,9 @@ def _timed(work) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    main(number)
+    main(number // 3, "phased")
+    main(number // 3, "vessel")
     cine()
     confidence()

@@ -30,6 +30,7 @@ from imaging.synthetic.bmode import (
     cyst,
     interface,
     render_bmode,
+    vessel,
 )
 from tests.data import shared
 
@@ -90,6 +91,33 @@ def test_hard_negatives() -> None:
         for k in range(len(table)):
             r, c = int(table["row_index"].iloc[k]), int(table["column_index"].iloc[k])
             assert not frame.overlay[r - 2 : r + 3, c - 2 : c + 3].any()
+
+
+@pytest.mark.parametrize("length", [0.0, 90.0], ids=["across", "along"])
+@pytest.mark.parametrize("wall", ["near", "far"])
+def test_plaque_in_the_wall_of_a_vessel_which_is_as_bright(length, wall) -> None:
+    tube = vessel(0.0, 16.0, 7.0, length_mm=length, gain_db_per_mm=0.7, wall_db=18.0)
+    plaque = calcification(0.0, 16.0 + (2.9 if wall == "far" else -2.9), 4.5, 22.0, height_mm=1.0, echo_db=18.0)
+    for seed in range(3):
+        frames = [
+            render_bmode(LINEAR, t, pixel_mm=(0.09, 0.09), scanner=FINE, seed=seed) for t in (tube, [*tube, plaque])
+        ]
+        bare, calcified = (measure_echoes(find_echoes(clip_of(frame))) for frame in frames)
+        assert not bare["shadow_class"].isin(DEEP).any()
+        found = at(calcified, frames[1].places[-1], (0.09, 0.09), 2.0)
+        assert found["shadow_class"].isin(DEEP).any()
+
+
+def test_a_phased_probe_gives_depth_and_shadow() -> None:
+    probe = Probe("phased", 140.0, 2 * 4.0 * np.deg2rad(40), 4.0)
+    targets = [Target(-20.0, 60.0, 12.0, 2.5, 8.0, 26.0, -25.0, 0.0, "plate"), cyst(25.0, 70.0, 14.0, 7.0)]
+    frame = render_bmode(probe, targets, pixel_mm=(0.3, 0.3), scanner=Scanner(axial_mm=0.7, lateral_mm=2.2), seed=1)
+    table = measure_echoes(find_echoes(clip_of(frame)))
+    deep = table[table["shadow_class"].isin(DEEP)]
+    (row,) = deep.to_dict("records")
+    assert len(at(deep, frame.places[0], (0.3, 0.3), 5.0)) == 1
+    assert row["depth_mm"] == pytest.approx(60.0 - 1.25, abs=2.0)
+    assert row["shadow_width_mm"] == pytest.approx(12.0 * (4 + 60 + 11) / (4 + 60), rel=0.15)
 
 
 def test_without_calibration_there_is_no_millimetre() -> None:
@@ -293,6 +321,7 @@ def shadows(name: str):
 )
 def test_known_foci_are_found_with_their_shadow(name, row, column) -> None:
     found = shadows(name)
+    assert len(found) == 1
     off = np.hypot(found["row_index"] - row, found["column_index"] - column)
     assert off.min() < 20
 

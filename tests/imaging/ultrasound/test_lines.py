@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.clip import whole_frame
-from imaging.synthetic.bmode import Probe, Scanner, calcification, render_bmode
+from imaging.synthetic.bmode import Probe, Scanner, calcification, render_bmode, vessel
 from imaging.ultrasound.area import Sector, find_sector
 from imaging.ultrasound.beam import Beam
 from imaging.ultrasound.grey import to_grey
-from imaging.ultrasound.overlay import overlay
+from imaging.ultrasound.overlay import _scales, overlay
 
 SHARP = Scanner(axial_mm=0.3, lateral_mm=0.6)
 
@@ -132,3 +132,69 @@ def test_painted_labels_have_the_area_of_their_sector() -> None:
     assert len(index) * 0.3 * 0.2 == pytest.approx(angle * (r1**2 - r0**2) / 2, rel=0.04)
     assert set(value.tolist()) == {3}
     assert (np.diff(index) > 0).all()
+
+
+def with_scale(rows, length=7, column=12, label=True):
+    """Tissue with ticks at some rows drawn over it."""
+    frame = render_bmode(Probe("linear", 40.0, 36.0), pixel_mm=(0.1, 0.1), scanner=SHARP, seed=6, margin=(0, 0))
+    image = np.where(frame.overlay, 60, frame.image).astype(np.uint8) // 3
+    for row in rows:
+        image[row : row + 3, column : column + length] = 200
+    if label:
+        image[rows[2] - 4 : rows[2] + 6, column + length + 5 : column + length + 9] = 210
+    return image
+
+
+def test_ticks_at_equal_distances_are_a_scale_also_over_tissue() -> None:
+    regular, ragged = [40, 90, 140, 190, 240, 290], [40, 83, 140, 201, 240, 277]
+    for rows, there in ((regular, True), (ragged, False), (regular[:3], False)):
+        image = with_scale(rows)
+        drawn = _scales(image)
+        assert [bool(drawn[r : r + 3, 12:19].all()) for r in rows] == [there] * len(rows)
+        assert bool(drawn[rows[2] + 1, 25:28].all()) == there  # the number beside it
+        assert drawn.mean() < 0.01
+        assert np.array_equal(_scales(image.T.copy().T), drawn)
+    assert overlay(with_scale(regular).T.copy())[12:19, 41].all()  # a scale below the image
+    assert not _scales(with_scale(regular)[:, 80:]).any()
+
+
+@pytest.mark.parametrize(("radius", "opening"), [(3.0, 40.0), (6.0, 35.0)])
+@pytest.mark.parametrize("pixel", [(0.3, 0.3), (0.35, 0.25)])
+def test_the_tip_of_a_phased_probe(radius, opening, pixel) -> None:
+    probe = Probe("phased", 140.0, 2 * radius * np.deg2rad(opening), radius)
+    frame = render_bmode(probe, pixel_mm=pixel, scanner=Scanner(axial_mm=0.8, lateral_mm=2.5), seed=4)
+    x0, y0, x1, y1 = frame.box
+    part = (slice(y0, y1 + 1), slice(x0, x1 + 1))
+    sector = find_sector(frame.image[part], frame.overlay[part], pixel)
+    assert sector.kind == "phased"
+    assert sector.radii[0] == pytest.approx(radius, abs=1.5)
+    assert sector.radii[1] - sector.radii[0] == pytest.approx(140.0, abs=4.0)
+    assert sector.angles == pytest.approx((-probe.half_angle, probe.half_angle), abs=0.03)
+    assert sector.apex[1] == pytest.approx(-radius * np.cos(probe.half_angle), abs=2.0)
+
+
+def test_a_vessel_from_side_to_side_does_not_cut_the_image() -> None:
+    probe = Probe("linear", 40.0, 36.0)
+    frame = render_bmode(
+        probe, vessel(0.0, 16.0, 8.0, length_mm=90.0), pixel_mm=(0.1, 0.1), scanner=SHARP, margin=(0, 0)
+    )
+    sector = find_sector(frame.image, frame.overlay, (0.1, 0.1))
+    assert sector.kind == "linear"
+    assert sector.box == pytest.approx((0.0, 0.0, 36.0, 40.0), abs=0.4)
+
+
+def test_what_is_cut_off_a_sector_is_no_image() -> None:
+    frame = render_bmode(
+        Probe("curved", 110.0, 60.0, 60.0), pixel_mm=(0.3, 0.3), scanner=Scanner(axial_mm=0.7, lateral_mm=1.4), seed=4
+    )
+    x0, y0, x1, y1 = frame.box
+    image = frame.image[y0 : y1 + 1, x0 : x1 + 1].copy()
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    image[x + (image.shape[0] - y) * 0.6 < 150] = 0  # the lower left corner
+    region = whole_frame(*image.shape, (0.3, 0.3))
+    sector = find_sector(image, np.zeros(image.shape, bool), (0.3, 0.3))
+    beam = Beam.of(region, sector, (0.3, 0.3), True)
+    lit = beam.resample(image) > 0
+    assert (beam.inside & ~lit).mean() < 0.005
+    assert (beam.inside & lit).sum() > 0.94 * lit.sum()
+    assert beam.inside.mean() < 0.97

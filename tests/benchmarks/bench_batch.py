@@ -121,7 +121,7 @@ def ours(folder: Path, out: Path, *, all_above: bool) -> int:
 
 
 def child(name: str, folder: Path, small: Path) -> None:
-    """One candidate in this process: seconds, of CPU, bytes beyond what the process held before, rows, bytes written."""
+    """One candidate in this process: seconds, of CPU, bytes beyond those held before, rows, bytes written."""
     import pipelines.batch  # noqa: F401
     from pipelines.memory import peak_bytes
 

@@ -15,7 +15,7 @@ from .params import DEFAULTS, ReadParams
 from .source import MemorySource, open_source
 
 KEYWORDS = (
-    "SpecificCharacterSet SOPClassUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID PositionReferenceIndicator "
+    "SpecificCharacterSet SOPClassUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID "
     "PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientIdentityRemoved DeidentificationMethod "
     "StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName StudyDescription SeriesDate SeriesTime "
     "AcquisitionDate AcquisitionTime ContentDate ContentTime SliceThickness LossyImageCompression "

@@ -52,7 +52,7 @@ SCANS: dict[str, Column] = {
             ("patient_position", "string", ""), ("patient_age_band", "string", ""), ("derived", "boolean", ""),
             ("transfer_syntax", "string", ""),
         )),
-        Column("not_written", "string", "", "formats left out, as format:reason, joined by ';'", "calcimap"),
+        Column("not_written", "string", "", "formats left out, each as format:reason; joined by ;", "calcimap"),
         Column("image_area", "string", "", "ultrasound: linear, curved or phased, of each region", "calcimap"),
         Column("flags", "string", "", "quality flags of the scan, joined by ';'", "imaging.flags"),
     )

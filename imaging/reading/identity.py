@@ -16,7 +16,7 @@ from .source import MemorySource, open_source
 
 KEYWORDS = (
     "SpecificCharacterSet SOPClassUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID "
-    "PositionReferenceIndicator PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientIdentityRemoved DeidentificationMethod "
+    "PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientIdentityRemoved DeidentificationMethod "
     "StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName StudyDescription SeriesDate SeriesTime "
     "AcquisitionDate AcquisitionTime ContentDate ContentTime SliceThickness LossyImageCompression "
     "LossyImageCompressionRatio LossyImageCompressionMethod"

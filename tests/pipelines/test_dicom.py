@@ -177,6 +177,22 @@ def test_frames_name_the_image_they_come_from(tmp_path):
         assert volume.shape == (8, 24, 20)
 
 
+def test_an_interpolated_slice_has_a_frame_that_names_no_image(tmp_path):
+    dicom_files.write_series(tmp_path / "in", skip=(4,), **DATED)
+    config = Config.load(None, ["reading.on_gap=fill"])
+    [series] = find_series(tmp_path / "in", params=config.reading).series
+    volume = read_volume(series, config.reading)
+    labels = some_labels(volume.shape)  # finding 2 lies in slice 4
+    result = pack(Detection.from_labels(volume, labels), pipelines.analyze(volume, labels=labels).findings)
+    for name in ("seg", "sr"):
+        WRITERS[name].write_scan(result, tmp_path, Origin(series, config))
+    file = tmp_path / "seg.dcm"
+    assert np.array_equal(painted(file, volume), labels)
+    named = ["DerivationImageSequence" in g for g in pydicom.dcmread(file).PerFrameFunctionalGroupsSequence]
+    assert named == [True, False, True]
+    assert complaints(file) == complaints(tmp_path / "sr.dcm") == []
+
+
 def test_a_finding_is_a_segment_with_its_number_codes_and_tracking(tmp_path):
     ball_series(tmp_path / "in")
     study = pipelines.run(tmp_path / "in", tmp_path / "out", formats=BOTH)

@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +111,12 @@ class Source:
     def sop_instance(self, image: Instance) -> str:
         """SOPInstanceUID of an image."""
         own = image.sop_instance_uid
-        return own if _is_uid(own) else self._made(f"image {self.instances.index(image)}")
+        return own if _is_uid(own) else self._made(f"image {self._files.index((image.path, image.entry))}")
+
+    @cached_property
+    def _files(self) -> list[tuple[Path, int]]:
+        """The files of the series in the order of their images."""
+        return list(dict.fromkeys((i.path, i.entry) for i in self.instances))
 
     def _own(self, keyword: str) -> str:
         text = self.identity.text(keyword)

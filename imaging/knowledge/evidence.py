@@ -49,7 +49,7 @@ def _of_echoes(table: pd.DataFrame, parts: Mapping[str, Any]) -> dict[str, pd.Se
     )
     if not echo.any():
         return {}
-    made = {n: table[n].astype(float).mask(echo) for n in table if only_ct(n)}
+    made = {n: table[n].astype(float).mask(echo) for n in map(str, table) if only_ct(n)}
     if "flags" in table:
         seen = table["flags"].fillna("").str.split(";").map(lambda codes: "comet_tail" in codes).to_numpy(bool) & echo
         said = pd.Series(parts.get("context.comet_tail", np.nan), index=table.index, dtype=float)

@@ -22,7 +22,8 @@ JOIN = 7
 FEWEST = 4
 """Stroke pixels of a mark."""
 DARKEST, DARK = 100, 12
-LARGEST_MARK = 24
+LARGEST_MARK, RING = 24, 3
+"""Pixels of the larger side of a mark, and round it that have to be dark."""
 TICK_HEIGHT, TICKS, REGULAR, COMPLETE, APART = 8, 4, 0.08, 0.6, 8.0
 """A scale: lines of at most so many pixels, at least four, their distances whole multiples of the smallest within so
 much of it, no more of them left out, at least so many pixels apart."""
@@ -72,21 +73,29 @@ def _small(grey: NDArray[np.uint8], bright: NDArray[np.bool_], dark: int, spread
     """The connected parts that are small, of levels within `spread`, and have nothing but darkness around."""
     if not bright.any():
         return bright
-    wide = grey.astype(np.int16)
     label, n = ndimage.label(bright, np.ones((3, 3), bool))
+    boxes = ndimage.find_objects(label)
+    size = np.array([(b[0].stop - b[0].start, b[1].stop - b[1].start) for b in boxes])
+    low, high = np.full(n + 1, 255), np.zeros(n + 1, np.int64)
+    own, values = label[bright], grey[bright].astype(np.int64)
+    np.minimum.at(low, own, values)
+    np.maximum.at(high, own, values)
     out = np.zeros(n + 1, bool)
-    for k, box in enumerate(ndimage.find_objects(label), 1):  # parts of one frame: few
-        height, width = box[0].stop - box[0].start, box[1].stop - box[1].start
-        if max(height, width) > LARGEST_MARK or height * width < 2:
-            continue
-        own = label[box] == k
-        if np.ptp(wide[box][own]) > spread:
-            continue
-        around = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in box)
-        inside = label[around] == k
-        near = grey[around][ndimage.binary_dilation(inside, iterations=3) & ~inside]
-        out[k] = np.median(near) <= dark and np.percentile(near, 90) < DARKEST / 2
+    out[1:] = (size.max(axis=1) <= LARGEST_MARK) & (size.prod(axis=1) >= 2)
+    out &= (high - low <= spread) & _dark_around(grey, label, n, dark)
+    # Where two rings overlap the later part has both; the other way round it is the earlier one.
+    out[1:] &= _dark_around(grey, np.where(bright, n + 1 - label, 0), n, dark)[:0:-1]
     return np.asarray(out[label])
+
+
+def _dark_around(grey: NDArray[np.uint8], label: NDArray[np.int32], n: int, dark: int) -> NDArray[np.bool_]:
+    """For every label whether the ring round it is dark, (n + 1,)."""
+    owner = ndimage.maximum_filter(label, 2 * RING + 1)
+    ring = (owner > 0) & (owner != label)
+    around, owner = grey[ring], owner[ring]
+    count = np.maximum(np.bincount(owner, minlength=n + 1), 1)
+    black, lit = (np.bincount(owner, where, n + 1) / count for where in (around <= dark, around >= DARKEST / 2))
+    return np.asarray((black >= 0.5) & (lit <= 0.1))
 
 
 def _scales(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:

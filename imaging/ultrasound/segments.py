@@ -30,7 +30,8 @@ def shadowing_parts(
     """Parts of long candidates that are dark behind, as candidates of one level more, with its label image."""
     beam, unit = lines.beam, lines.beam.unit
     image = np.zeros(beam.shape, np.int32)
-    boxes, peaks = [], []
+    boxes: list[list[int]] = []
+    peaks: list[float] = []
     width = (nodes.box[:, 3] - nodes.box[:, 2]) * beam.line_step[nodes.box[:, 0]]
     height = (nodes.box[:, 1] - nodes.box[:, 0]) * beam.depth_step
     for k in np.flatnonzero((width >= LONG_MM * unit) & (width >= ASPECT * height)):  # long candidates only: few

@@ -115,9 +115,7 @@ def _links(echoes: Echoes) -> Links:
         pairs = [(_seen(tracks[i], frame), _seen(tracks[j], frame)) for frame in common]
         apart[i, j] = _distance(*max(pairs, key=lambda pair: pair[0].merit + pair[1].merit), echoes.beams)
     both = np.fmin(apart, apart.T)
-    nearest = np.full(n, np.nan)
-    known = np.isfinite(both).any(axis=1)
-    nearest[known] = np.nanmin(both[known], axis=1)
+    nearest = np.fmin.reduce(both, axis=1, initial=np.nan)  # NaN where no frame shows two, also of no findings at all
     limit = np.array([LINK_MM * echoes.beams[t.focus.beam].unit for t in tracks])
     with np.errstate(invalid="ignore"):
         first, second = np.nonzero(apart <= limit[:, None])

@@ -32,8 +32,8 @@ MOST_SCANS = 1000
 CANDIDATE = ["scan_id", "excluded_id", "reason", "volume_mm3", "intensity_max", "hu_drop"]
 MOST_CARDS = 1000
 """Findings with a card of their own, the largest."""
-MOST_STATIC = 80
-"""Cards that stand in the page as they are; the page's script unfolds the others when they come into sight."""
+MOST_STATIC, MOST_STATIC_ROWS = 80, 200
+"""Cards and rows that stand in the page as they are; its script unfolds the others when they come into sight."""
 BUDGET = 14_000_000
 """Bytes of pictures: what does not fit is left out, the smallest findings first, and the report says so."""
 VIEWER = "viewer.html"
@@ -100,6 +100,7 @@ def _contents(study: StudyResult) -> dict[str, Any]:
         "too_many": len(listed) < len(scans),
         "n_cards": len(cards),
         "most_static": MOST_STATIC,
+        "most_rows": MOST_STATIC_ROWS,
         "table": [
             _finding(row) | {"place": places.get(row["scan_id"], 0), "card": row.name in cards} for row in _rows(table)
         ],

@@ -321,3 +321,13 @@ def test_counts_and_words():
     assert count(pd.NA) == DASH
     assert text("") == DASH
     assert words("bone_adjacent") == "bone adjacent"
+
+
+def test_rows_beyond_the_first_are_text_that_holds_the_same(result, tmp_path, monkeypatch):
+    study = study_of(tmp_path, [result])
+    rows = re.findall(r"<tr data-scan.*?</tr>", written(study), re.S)
+    monkeypatch.setattr(report, "MOST_STATIC_ROWS", 1)
+    html = written(study)
+    (folded,) = re.findall(r'<script type="text/plain" id="rows">(.*?)</script>', html, re.S)
+    assert re.findall(r"<tr data-scan.*?</tr>", folded, re.S) == rows[1:]
+    check_policy(html)

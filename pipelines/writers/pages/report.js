@@ -29,7 +29,9 @@
   let allRows = () => {};
   if (table) {
     const body_ = table.tBodies[0], box = table.closest(".scroll");
-    const store = all("tr", body_).map((row, k) => ({
+    const rest = document.createElement("tbody"), folded = document.getElementById("rows");
+    if (folded) rest.innerHTML = folded.textContent; // as the cards
+    const store = [...all("tr", body_), ...all("tr", rest)].map((row, k) => ({
       row, k, text: row.textContent.toLowerCase(), scan: row.dataset.scan, pattern: row.dataset.pattern,
       size: row.dataset.size === "" ? NaN : Number(row.dataset.size),
     }));

@@ -104,7 +104,7 @@ def test_a_worker_killed_and_the_run_killed_and_resumed_give_the_tables_of_a_qui
     assert not (out / "findings.csv").exists()
     assert psutil.wait_procs(family, timeout=20)[1] == []
     again = start(folder, "--out", out, "--jobs", 2)
-    said, errors = again.communicate(timeout=120)
+    said, errors = again.communicate(timeout=600)
     assert (again.returncode, errors) == (8, ""), errors
     assert f"{SERIES - len(BAD)} analysed, {len(BAD)} refused, 0 failed" in said
     same_tables(study.out, out)
@@ -124,7 +124,7 @@ def test_a_scan_whose_worker_is_killed_is_done_again_alone(few, tmp_path):
     wait_for(run, out, 3)
     for worker in workers_of(run):
         os.kill(worker.pid, signal.SIGKILL)
-    run.communicate(timeout=120)
+    run.communicate(timeout=600)
     assert run.returncode == 8
     assert any(e["event"] == "again" for e in events(out))
     same_tables(study.out, out)
@@ -188,7 +188,7 @@ def test_a_cluster_of_two_workers_started_by_hand_loses_nothing_when_one_is_stop
         run = start(folder, "--out", out, "--scheduler", address)
         wait_for(run, out, 3)
         started[2].terminate()
-        _, errors = run.communicate(timeout=120)
+        _, errors = run.communicate(timeout=600)
         assert run.returncode == 8, errors
         assert events(out)[-1]["counts"] == {"analysed": FEW - FEW_BAD, "refused": FEW_BAD, "failed": 0, "ignored": 0}
         same_tables(study.out, out)

@@ -280,7 +280,7 @@ def test_run_from_a_plain_script_without_main_guard(tmp_path):
         f"study = pipelines.run([{str(tmp_path / 'in')!r}], out={str(tmp_path / 'out')!r}, jobs=2, formats=('csv',))\n"
         "print(len(study.findings))\n"
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "2"
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..results import StudyResult
 
 LINE_EVERY_S = 60.0
+MOST_NAMED = 3
+"""Scans that a line about many names."""
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -116,8 +118,13 @@ def print_summary(study: StudyResult, inputs: list[Path]) -> None:
     bad = scans[scans["status"].isin(["refused", "failed"])]
     for status, name, reason, message in bad[["status", "scan_id", "reason", "message"]].to_numpy():
         print(f"{status} {name} ({paths[name]}): {reason}: {message}")
-    for name, left_out in study.scans[["scan_id", "not_written"]].dropna().to_numpy():
-        for fmt, reason in (part.split(":") for part in left_out.split(";")):
-            print(f"{fmt} not written for {name} ({paths[name]}): {REASONS[reason]}")
+    left_out: dict[str, list[str]] = {}
+    for name, parts in study.columns("scans", ["scan_id", "not_written"]).dropna().to_numpy():
+        for part in parts.split(";"):
+            left_out.setdefault(part, []).append(paths[name])
+    for part, where in sorted(left_out.items()):
+        fmt, _, reason = part.partition(":")
+        more = f" and {len(where) - MOST_NAMED} more (scans.csv, not_written)" if len(where) > MOST_NAMED else ""
+        print(f"{fmt} not written for {', '.join(where[:MOST_NAMED])}{more}: {REASONS[reason]}")
     if (study.out / "report.html").exists():
         print(f"report: {study.out / 'report.html'}")

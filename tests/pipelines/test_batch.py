@@ -102,7 +102,7 @@ def test_a_worker_killed_and_the_run_killed_and_resumed_give_the_tables_of_a_qui
     run.communicate()
     assert json.loads((out / "run.json").read_text()) == {"finished": False}
     assert not (out / "findings.csv").exists()
-    assert psutil.wait_procs(family, timeout=20)[1] == []
+    assert psutil.wait_procs(family, timeout=120)[1] == []
     again = start(folder, "--out", out, "--jobs", 2)
     said, errors = again.communicate(timeout=600)
     assert (again.returncode, errors) == (8, ""), errors

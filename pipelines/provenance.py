@@ -12,7 +12,7 @@ from imaging import Series
 DISTRIBUTION = "calcimap"
 LIBRARIES = (
     "numpy", "scipy", "pydicom", "highdicom", "scikit-image", "SimpleITK", "imagecodecs", "pandas", "pyarrow",
-    "scikit-learn", "skops",
+    "scikit-learn", "skops", "dask",
 )  # fmt: skip
 KEY_LENGTH = 16
 

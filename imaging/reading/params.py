@@ -43,7 +43,7 @@ class ReadParams:
     """MB (10^6 bytes); a deflated file, or one member of an archive, that is larger is not opened."""
     max_archive_gb: float = 16.0
     """GB; an archive whose members hold more than that together is not opened."""
-    max_files: int = 200_000
+    max_files: int = 2_000_000
     """Files below one input, and members of one archive."""
     max_depth: int = 64
     """Levels of nested DICOM sequences."""

@@ -49,7 +49,7 @@ def line(classifier: RuleClassifier, a: Assessment, row: int, k: int, values: Ma
     e = classifier.entities[k]
     fired = [_measured(c, values) for c, _ in e.supports if a.states[c.text][row] == TRUE]
     if e.sites and a.site_known[row]:
-        fired.insert(0, f"site {' or '.join(s.replace('_', ' ') for s in e.sites)}")
+        fired.insert(0, f"site {_sites(e)}")
     against = [_measured(c, values) for c, _ in e.opposes if a.states[c.text][row] == TRUE]
     unknown = [c for c, _ in (*e.supports, *e.opposes) if a.states[c.text][row] == UNKNOWN]
     absent = [c for c, _ in e.supports if a.states[c.text][row] == FALSE]
@@ -57,7 +57,7 @@ def line(classifier: RuleClassifier, a: Assessment, row: int, k: int, values: Ma
     context = [describe(c, wanted=True) for c in unknown if _is_context(c)]
     needs = [describe(c) for c in e.requires if a.states[c.text][row] == UNKNOWN and not _face(c, values)]
     if e.sites and not a.site_known[row]:
-        needs.insert(0, f"site {' or '.join(s.replace('_', ' ') for s in e.sites)}")
+        needs.insert(0, f"site {_sites(e)}")
     others = not_excluded(classifier, a, row, k)
     text = f"Pattern more often described in: {e.name} ({a.points[row, k]} of {e.attainable} points, "
     text += f"evidence {e.evidence}: {GRADES[e.evidence]})."
@@ -75,10 +75,14 @@ def line(classifier: RuleClassifier, a: Assessment, row: int, k: int, values: Ma
 
 
 def not_excluded(classifier: RuleClassifier, a: Assessment, row: int, k: int) -> list[str]:
-    """Entries of concern that nothing known rules out and something speaks for, other than `k`, best first."""
+    """Entries of concern that nothing known rules out and something speaks for, other than `k`, best first.
+
+    Where the site is not known, one that is bound to a site is named with it.
+    """
     stands = a.stands[row]
     found = [j for j in a.order[row] if j != k and stands[j] and classifier.entities[j].tendency == "concern"]
-    names = [classifier.entities[j].name for j in found[:MOST_NAMED]]
+    named = [classifier.entities[j] for j in found[:MOST_NAMED]]
+    names = [f"{e.name} (if in {_sites(e)})" if e.sites and not a.site_known[row] else e.name for e in named]
     return [*names, f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else names
 
 
@@ -91,6 +95,10 @@ def _of_another_modality(cue: Cue, values: Mapping[Any, Any]) -> bool:
 def _face(cue: Cue, values: Mapping[Any, Any]) -> bool:
     """A pattern that ultrasound shows the face of."""
     return cue.name == "pattern" and values.get("modality") == "US" and values.get("pattern") in FACES
+
+
+def _sites(entity: Entity) -> str:
+    return " or ".join(s.replace("_", " ") for s in entity.sites)
 
 
 def _is_context(cue: Cue) -> bool:

@@ -101,16 +101,17 @@ def measure_foci(
     all that overlap it. Then come those that are bright by themselves. The rest is texture.
     """
     whole_nodes = len(labels)
-    parts, image = shadowing_parts(lines, nodes, labels, params)
+    scale = grey_per_db(lines)
+    parts, image = shadowing_parts(lines, nodes, labels, scale, params)
     nodes, labels = nodes.plus(parts), [*labels, image]
     evidence = screen(lines, nodes, params)
-    scale = grey_per_db(lines)
     bright = lines.z > BRIGHT_Z
     found: list[Focus] = []
     taken = np.zeros(lines.beam.shape, bool)
     merit = evidence + np.minimum(nodes.peak, 12) / 80
     hopeful = np.flatnonzero(evidence >= EVIDENCE)
-    hopeful = hopeful[np.argsort(-merit[hopeful], kind="stable")][:MOST_MEASURED]
+    # What is a focus by itself comes before a part of something longer.
+    hopeful = hopeful[np.lexsort((-merit[hopeful], nodes.level[hopeful] == whole_nodes))][:MOST_MEASURED]
     strong = np.flatnonzero(nodes.peak >= params.bright_z)
     strong = strong[np.lexsort((nodes.level[strong], -nodes.peak[strong]))]
     for k, needs_shadow in [*((k, True) for k in hopeful), *((k, False) for k in strong)]:

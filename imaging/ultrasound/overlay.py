@@ -22,6 +22,8 @@ JOIN = 7
 FEWEST = 4
 """Stroke pixels of a mark."""
 DARKEST, DARK = 100, 12
+ARM = 8
+"""Pixels by which the level arm of a caliper reaches beyond its upright one."""
 LARGEST_MARK, RING = 24, 3
 """Pixels of the larger side of a mark, and round it that have to be dark."""
 TICK_HEIGHT, TICKS, REGULAR, COMPLETE, APART = 8, 4, 0.08, 0.6, 8.0
@@ -55,7 +57,17 @@ def _words(grey: NDArray[np.uint8], strokes: NDArray[np.bool_]) -> NDArray[np.bo
     for k, box in enumerate(ndimage.find_objects(labels), 1):
         if text[k] and box is not None:
             out[box] = True
-    return np.asarray(ndimage.binary_dilation(out, np.ones((3, 3), bool)))
+    return np.asarray(ndimage.binary_dilation(out | _arms(grey, out), np.ones((3, 3), bool)))
+
+
+def _arms(grey: NDArray[np.uint8], words: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Level strokes that touch what is drawn and end near it: the other arm of a plus sign."""
+    if not words.any():
+        return words
+    wide = grey.astype(np.int16)
+    flat = (grey >= DARKEST) & (wide - ndimage.grey_opening(grey, (3, 1)) > STEP)
+    flat &= ndimage.binary_dilation(words, np.ones((1, 3), bool), ARM)
+    return np.asarray(ndimage.binary_propagation(words & flat, np.ones((3, 3), bool), flat))
 
 
 def _marks(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:

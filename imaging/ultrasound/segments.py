@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .echo import Lines, Nodes
+from .echo import DRAWN_SHARE, Lines, Nodes
 from .params import UltrasoundParams
 
 LONG_MM, ASPECT = 6.0, 2.0
@@ -18,6 +18,8 @@ LONG_MM, ASPECT = 6.0, 2.0
 DARKER, SHARE = 0.15, 0.6
 """Mean rank by which it is darker behind a part than behind the brightest quarter of lines; largest share of them."""
 SMOOTH_MM, LEAST_MM = 0.5, 1.0
+SURFACE_DB = 8.0
+"""Over its surroundings: a row of speckles is less, a surface that reflects is more."""
 AS_BRIGHT = 0.8
 """Of the brightness of the rest over black that a part has at least."""
 INFORMATIVE = 0.12
@@ -25,9 +27,12 @@ INFORMATIVE = 0.12
 
 
 def shadowing_parts(
-    lines: Lines, nodes: Nodes, labels: list[NDArray[np.int32]], params: UltrasoundParams
+    lines: Lines, nodes: Nodes, labels: list[NDArray[np.int32]], scale: float, params: UltrasoundParams
 ) -> tuple[Nodes, NDArray[np.int32]]:
-    """Parts of long candidates that are dark behind, as candidates of one level more, with its label image."""
+    """Parts of long candidates that are dark behind, as candidates of one level more, with its label image.
+
+    `scale` is the grey of a decibel.
+    """
     beam, unit = lines.beam, lines.beam.unit
     image = np.zeros(beam.shape, np.int32)
     boxes: list[list[int]] = []
@@ -44,6 +49,9 @@ def shadowing_parts(
             own[:, :first] = own[:, last:] = False
             own &= image[place] == 0
             if own[:, first:last].any(axis=0).mean() <= SHARE or lines.z[place][own].max() < params.peak_z:
+                continue
+            over = np.percentile((lines.smooth - lines.surroundings)[place][own], 75)
+            if over < SURFACE_DB * scale or lines.valid[place][own].mean() < 1 - DRAWN_SHARE:
                 continue
             if not _as_bright(lines, place, node, own):
                 continue

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imaging import Context, UsageError
+import pandas as pd
+
+from imaging import Context, UsageError, conform
 
 from . import memory, summary
 from .config import Config
@@ -21,7 +24,7 @@ from .merging import merge
 from .place import RUN, Place, claimed, mark_unfinished
 from .plan import Conditions, Entry, Plan, Shard, survey
 from .results import Failure, StudyResult
-from .schemas import SCHEMAS
+from .schemas import PARTS, SCHEMAS, plain_memory, write_part
 from .task import Outcome, Task, failed_row, perform, resume
 from .writers import WRITERS, check_formats, load
 from .writers.tables import CSV, write_dictionary
@@ -133,11 +136,13 @@ def run(
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
     with contextlib.ExitStack() as held:
+        held.enter_context(plain_memory())
         place = held.enter_context(claimed(Path(out), part.name if part.of > 1 else ""))
         journal = held.enter_context(Journal(place.tables))
         for name, mask in masks.items():
             if not mask.exists():
                 raise UsageError(f"the file given as {name} does not exist; check its path", mask)
+        _rehearse(place, wanted)
         plan = survey(roots, place.out, config, part)
         conditions = Conditions(config, wanted, place.out, place.work, masks, context or Context())
         notes = held.enter_context(contextlib.closing(summary.Notes(place.work / "notes")))
@@ -268,6 +273,22 @@ def _write(work: _Work, formats: tuple[str, ...], keep_identifiers: bool, *, fin
     summary.write_key(place.tables, work.plan.entries, keep_identifiers)
     write_run(finished=finished)
     return study
+
+
+def _rehearse(place: Place, formats: tuple[str, ...]) -> None:
+    """Write the tables of a scan that is none into the folder for what is not finished.
+
+    What is in the way of tables shows before the night and not after it, and their memory is taken from the start.
+    """
+    folder = place.work / "rehearsal"
+    (folder / "tables").mkdir(parents=True)
+    for name in PARTS:
+        write_part(conform(pd.DataFrame({"scan_id": ["none"]}), SCHEMAS[name]), name, folder)
+    merge(folder / "tables", [({"scan_id": "none", "status": "analysed", "modality": "CT", "flags": ""}, folder)])
+    for name in formats:
+        if WRITERS[name].run:
+            load(WRITERS[name].run)(StudyResult(folder / "tables", folder / "tables"))
+    shutil.rmtree(folder)
 
 
 def load_study(out: Path) -> StudyResult:

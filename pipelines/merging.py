@@ -16,12 +16,13 @@ from imaging import BURDEN, burden, conform
 from .files import replacing
 from .schemas import PARTS, PATIENTS, SCANS, arrow_schema, read_columns, read_part, to_arrow
 
-CHUNK_SCANS, CHUNK_ROWS = 200, 20_000
+CHUNK_SCANS, CHUNK_ROWS, COMPACT_SCANS = 100, 10_000, 5
 """What is held in memory at a time, and a row group of the merged tables. Fixed: the same rows give the same bytes."""
 WHOLE_SCAN = "(all)"
 """Organ of the row of `burden` that stands for the whole scan."""
 
-Chunk = list[tuple[dict[str, Any], dict[str, pa.Table]]]
+Chunk = tuple[list[dict[str, Any]], dict[str, pa.Table]]
+"""Rows of ``scans``, and what belongs to them by table."""
 
 
 def merge(tables: Path, rows: Iterable[tuple[dict[str, Any], Path | None]]) -> None:
@@ -38,9 +39,8 @@ def merge(tables: Path, rows: Iterable[tuple[dict[str, Any], Path | None]]) -> N
         writers = {
             name: stack.enter_context(_writer(tables / f"{name}.parquet", name)) for name in (*PARTS, "scans", "burden")
         }
-        for chunk in _chunks(rows):
-            scans = conform(pd.DataFrame([row for row, _ in chunk]), SCANS)
-            made = {name: _joined(chunk, name) for name in PARTS}
+        for chunk, made in _chunks(rows):
+            scans = conform(pd.DataFrame(chunk), SCANS)
             totals = conform(burden(made["findings"].to_pandas(), scans), BURDEN)
             made |= {"scans": to_arrow(scans, "scans"), "burden": to_arrow(totals, "burden")}
             for name, table in made.items():
@@ -57,21 +57,23 @@ def _writer(path: Path, name: str) -> Iterator[pq.ParquetWriter]:
 
 
 def _chunks(rows: Iterable[tuple[dict[str, Any], Path | None]]) -> Iterator[Chunk]:
-    chunk: Chunk = []
-    held = 0
+    chunk: list[dict[str, Any]] = []
+    parts: dict[str, list[pa.Table]] = {name: [] for name in PARTS}
     for row, folder in rows:
-        parts = {} if folder is None else {n: part for n in PARTS if (part := read_part(n, folder)) is not None}
-        chunk.append((row, parts))
-        held += sum(part.num_rows for part in parts.values())
-        if len(chunk) >= CHUNK_SCANS or held >= CHUNK_ROWS:
-            yield chunk
-            chunk, held = [], 0
+        chunk.append(row)
+        if folder is not None:
+            for name in PARTS:
+                parts[name] += [part for part in [read_part(name, folder)] if part is not None]
+        if len(chunk) % COMPACT_SCANS == 0:  # a table of a few rows takes a hundred times their memory
+            parts = {name: [_joined(held, name)] for name, held in parts.items()}
+        if len(chunk) >= CHUNK_SCANS or sum(p.num_rows for held in parts.values() for p in held) >= CHUNK_ROWS:
+            yield chunk, {name: _joined(held, name) for name, held in parts.items()}
+            chunk, parts = [], {name: [] for name in PARTS}
     if chunk:
-        yield chunk
+        yield chunk, {name: _joined(held, name) for name, held in parts.items()}
 
 
-def _joined(chunk: Chunk, name: str) -> pa.Table:
-    parts = [parts[name] for _, parts in chunk if name in parts]
+def _joined(parts: list[pa.Table], name: str) -> pa.Table:
     return pa.concat_tables([arrow_schema(name).empty_table(), *parts]).combine_chunks()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -123,22 +124,38 @@ def to_arrow(table: pd.DataFrame, name: str) -> pa.Table:
 
 
 def write_part(table: pd.DataFrame, name: str, folder: Path) -> None:
-    """The rows of one scan; without statistics and dictionaries, which cost more than a few rows are worth."""
+    """The rows of one scan; without statistics, dictionaries and units, which cost more than a few rows are worth."""
     if len(table):
         made = to_arrow(table, name)
+        made = pa.Table.from_arrays(made.columns, names=made.schema.names)
         pq.write_table(made, folder / f"{name}.parquet", use_dictionary=False, write_statistics=False)
 
 
 def read_part(name: str, folder: Path) -> pa.Table | None:
     """The rows of one scan; None where it has none."""
-    file = folder / f"{name}.parquet"
-    return pq.ParquetFile(file).read() if file.exists() else None
+    try:
+        with pq.ParquetFile(folder / f"{name}.parquet") as file:
+            # One schema for all parts: a schema of its own takes a hundred times the memory of a few rows.
+            return pa.Table.from_arrays(file.read(use_threads=False).columns, schema=arrow_schema(name))
+    except FileNotFoundError:
+        return None
 
 
 def store(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
     """Write whole tables, those that are not given empty, as a run does scan by scan."""
     for name, columns in SCHEMAS.items():
         pq.write_table(to_arrow(conform(tables.get(name, pd.DataFrame()), columns), name), folder / f"{name}.parquet")
+
+
+@contextlib.contextmanager
+def plain_memory() -> Iterator[None]:
+    """Let Arrow take memory from the system: its own pool keeps what many small tables have left behind."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 def read_batches(folder: Path, name: str) -> Iterator[pd.DataFrame]:

@@ -131,8 +131,6 @@ def run(
     wanted = check_formats(tuple(formats))
     roots = [Path(p) for p in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     masks = {k: Path(p) for k, p in (("roi", roi), ("anatomy", anatomy), ("labels", labels)) if p is not None}
-    if {"roi", "labels"} <= masks.keys():
-        raise UsageError("a region of interest restricts the search; nothing is searched for where labels are given")
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
     with contextlib.ExitStack() as held:
@@ -142,6 +140,8 @@ def run(
         for name, mask in masks.items():
             if not mask.exists():
                 raise UsageError(f"the file given as {name} does not exist; check its path", mask)
+        if {"roi", "labels"} <= masks.keys():
+            raise UsageError("a region of interest restricts the search; nothing is searched for with labels given")
         _rehearse(place, wanted)
         plan = survey(roots, place.out, config, part)
         conditions = Conditions(config, wanted, place.out, place.work, masks, context or Context())
@@ -283,7 +283,7 @@ def _rehearse(place: Place, formats: tuple[str, ...]) -> None:
     folder = place.work / "rehearsal"
     (folder / "tables").mkdir(parents=True)
     for name in PARTS:
-        write_part(conform(pd.DataFrame({"scan_id": ["none"]}), SCHEMAS[name]), name, folder)
+        write_part(conform(pd.DataFrame(), SCHEMAS[name]), name, folder)
     merge(folder / "tables", [({"scan_id": "none", "status": "analysed", "modality": "CT", "flags": ""}, folder)])
     for name in formats:
         if WRITERS[name].run:

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
 
 from imaging import UsageError
@@ -95,6 +96,10 @@ class Executor(Protocol):
         ...
 
 
+AGAIN_S = 2.0
+"""Seconds after which an alarm that came to nothing rings again."""
+
+
 class TimeLimitError(BaseException):
     """The time of a job is up; no `Exception`, so that nothing on the way takes it for an error of its own."""
 
@@ -130,11 +135,13 @@ def _alarm(seconds: float) -> Iterator[None]:
         yield
         return
 
-    def ring(_number: int, _frame: object) -> None:
-        raise TimeLimitError
+    def ring(_number: int, frame: FrameType | None) -> None:
+        # What is raised in a callback of the garbage collector is lost: wait for the next ring.
+        if frame is None or frame.f_code.co_name != "gc_callback":
+            raise TimeLimitError
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
     try:
         yield
     finally:

@@ -105,7 +105,8 @@ def test_a_worker_killed_and_the_run_killed_and_resumed_give_the_tables_of_a_qui
     assert psutil.wait_procs(family, timeout=120)[1] == []
     again = start(folder, "--out", out, "--jobs", 2)
     said, errors = again.communicate(timeout=600)
-    assert (again.returncode, errors) == (8, ""), errors
+    assert again.returncode == 8, errors
+    assert all(line.endswith(" left") for line in errors.splitlines())  # nothing but progress, on a slow machine
     assert f"{SERIES - len(BAD)} analysed, {len(BAD)} refused, 0 failed" in said
     same_tables(study.out, out)
     record = json.loads((out / "run.json").read_text())

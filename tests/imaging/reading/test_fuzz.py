@@ -41,4 +41,6 @@ def test_bombs_are_stopped(name, explosions):
     found = explosions[name]
     assert not found.outcome.startswith("DIED"), found.outcome
     assert found.extra_mb < 600
-    assert found.seconds < 10  # measured: 2.5 s for a gigabyte of zeros that calls itself a label map
+    assert (
+        found.seconds < 60
+    )  # a bound for machines under load; measured: 2.5 s for a gigabyte of zeros that calls itself a label map

@@ -33,6 +33,15 @@ if TYPE_CHECKING:
     from .excluded import describe_excluded
     from .features import FEATURES, Feature, feature, features_page, measure
     from .flags import FLAGS
+    from .followup.change import volume_limit
+    from .followup.columns import BURDEN_CHANGES, CHANGES, STATES, TIMELINE
+    from .followup.comparability import Comparability, comparability
+    from .followup.compare import Comparison, compare
+    from .followup.exam import Exam
+    from .followup.params import FollowupParams, Limits
+    from .followup.registration import Registration
+    from .followup.repeatability import Perturbation, differences, estimate_limits, repeats_of
+    from .followup.timeline import Timeline, follow
     from .geometry import axis_letters
     from .groups import group, summarize_groups
     from .knowledge.base import Entity, entities, load_entities
@@ -89,6 +98,14 @@ _HOME = {
     "FEATURES": "features", "Feature": "features", "feature": "features", "measure": "features",
     "features_page": "features",
     "FLAGS": "flags",
+    "BURDEN_CHANGES": "followup.columns", "CHANGES": "followup.columns", "STATES": "followup.columns",
+    "TIMELINE": "followup.columns",
+    "Comparability": "followup.comparability", "comparability": "followup.comparability",
+    "Comparison": "followup.compare", "compare": "followup.compare", "Exam": "followup.exam",
+    "FollowupParams": "followup.params", "Limits": "followup.params", "Registration": "followup.registration",
+    "Perturbation": "followup.repeatability", "differences": "followup.repeatability",
+    "estimate_limits": "followup.repeatability", "repeats_of": "followup.repeatability",
+    "Timeline": "followup.timeline", "follow": "followup.timeline", "volume_limit": "followup.change",
     "group": "groups", "summarize_groups": "groups",
     "dump_model": "learning.files", "load_model": "learning.files",
     "Model": "learning.model", "predict": "learning.model",
@@ -107,6 +124,8 @@ _HOME = {
 
 __all__ = [
     "BURDEN",
+    "BURDEN_CHANGES",
+    "CHANGES",
     "ECHO_REASONS",
     "ECHO_RULES",
     "EXCLUDED",
@@ -121,6 +140,8 @@ __all__ = [
     "REASONS",
     "RULES",
     "SCORES",
+    "STATES",
+    "TIMELINE",
     "VOCABULARY",
     "Anatomy",
     "CalcimapError",
@@ -129,27 +150,35 @@ __all__ = [
     "Clip",
     "CodecError",
     "Column",
+    "Comparability",
+    "Comparison",
     "Components",
     "Context",
     "Detection",
     "DetectionParams",
     "Echoes",
     "Entity",
+    "Exam",
     "Feature",
+    "FollowupParams",
     "Found",
     "GeometryError",
     "LimitError",
+    "Limits",
     "Model",
+    "Perturbation",
     "ReadError",
     "ReadParams",
     "RefusedError",
     "Region",
+    "Registration",
     "Rule",
     "RuleClassifier",
     "ScoreDefinition",
     "ScoreParams",
     "Scoring",
     "Series",
+    "Timeline",
     "Training",
     "TruncatedError",
     "UltrasoundParams",
@@ -159,18 +188,23 @@ __all__ = [
     "axis_letters",
     "burden",
     "classify",
+    "comparability",
+    "compare",
     "confidence_map",
     "conform",
     "decoders",
     "describe_excluded",
     "describe_left_out",
     "detect",
+    "differences",
     "dump_model",
     "entities",
+    "estimate_limits",
     "feature",
     "features_page",
     "find_echoes",
     "find_series",
+    "follow",
     "group",
     "listing",
     "load_entities",
@@ -185,11 +219,13 @@ __all__ = [
     "read_clip",
     "read_mask",
     "read_volume",
+    "repeats_of",
     "rule_classifier",
     "score",
     "scoring_of",
     "summarize_groups",
     "train_model",
+    "volume_limit",
 ]
 
 

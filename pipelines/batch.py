@@ -209,6 +209,7 @@ def _keys(entry: _Entry, config: Config) -> dict[str, Any]:
     return {
         "patient_key": provenance.key(entry.series.patient_identity, salt) or None,
         "study_key": provenance.key(entry.series.study_identity, salt) or None,
+        "frame_key": provenance.key(entry.series.frame_of_reference, salt) or None,
         "n_files": len(entry.series.instances),
     }
 

@@ -180,6 +180,7 @@ SCANS: dict[str, Column] = {
         Column("scan_id", "string", "", "salted hash of the series' identity, the same for the same input", "calcimap"),
         Column("patient_key", "string", "", "salted hash of PatientID, to join rows of a patient", "calcimap"),
         Column("study_key", "string", "", "salted hash of StudyInstanceUID", "calcimap"),
+        Column("frame_key", "string", "", "salted hash of FrameOfReferenceUID: scans in one space", "calcimap"),
         Column("status", "string", "", "analysed, refused, failed or ignored", "calcimap"),
         Column("reason", "string", "", "why it was not analysed: a code of imaging.REASONS", "calcimap"),
         Column("message", "string", "", "what a person can do about it", "calcimap"),

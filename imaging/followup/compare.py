@@ -199,13 +199,21 @@ def _pair(
         whole = one.ids[wholes] if kind == "split" else two.ids[parts]
         how = "became" if kind == "split" else "is what was"
         reason = f"{', '.join(map(str, whole))} {how} {ids}; together: {calls.reason[0]}"
-    change = str(calls.state[0])
+    change: str | None = str(calls.state[0])
+    cut = [
+        name
+        for exam, which, name in ((one, wholes, "baseline"), (two, parts, "follow-up"))
+        if any("touches_border" in flags.split(";") for flags in exam.words("flags")[which])
+    ]
+    state = change if single else kind
+    if cut:
+        state, change, reason = "not_comparable", None, f"cut off at the border of the {' and the '.join(cut)}"
     longest = np.fmax(one.column("max_diameter_mm")[i], two.column("max_diameter_mm")[j])
     return {
         "i": i,
         "j": j,
         "match": kind,
-        "state": change if single else kind,
+        "state": state,
         "change": change,
         "reason": reason,
         "limit_mm3": calls.limit_mm3[0],

@@ -17,7 +17,7 @@ from imaging.synthetic import Ball, Thing, correlated_noise, render, torso
 
 SHAPE, SPACING = (100, 140, 190), (1.5, 1.25, 1.25)
 HALF_WIDTH, HALF_DEPTH = 110.0, 78.0
-APART_MM = 13.0
+APART_MM = 15.0
 Points = NDArray[np.float64]
 
 
@@ -177,10 +177,10 @@ def pair(
 
 
 def _parts(focus: Focus, rng: np.random.Generator) -> list[Focus]:
-    """Two balls of half the volume each, 1.3 diameters apart: far enough to be two components."""
+    """Two balls of half the volume each, 4.5 mm from surface to surface: far enough to be two components."""
     small = focus.diameter / 2 ** (1 / 3)
     axis = rng.normal(size=3) * (1, 1, 0.3)
-    axis *= (small + 3.2) / 2 / np.linalg.norm(axis)
+    axis *= (small + 4.5) / 2 / np.linalg.norm(axis)
     return [replace(focus, place=tuple(np.add(focus.place, s * axis)), diameter=small) for s in (-1, 1)]
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .followup.change import volume_limit
     from .followup.columns import BURDEN_CHANGES, CHANGES, STATES, TIMELINE
     from .followup.comparability import Comparability, comparability
-    from .followup.compare import Comparison, compare
+    from .followup.compare import Comparison, compare, register_exams
     from .followup.exam import Exam
     from .followup.params import FollowupParams, Limits
     from .followup.registration import Registration
@@ -101,7 +101,7 @@ _HOME = {
     "BURDEN_CHANGES": "followup.columns", "CHANGES": "followup.columns", "STATES": "followup.columns",
     "TIMELINE": "followup.columns",
     "Comparability": "followup.comparability", "comparability": "followup.comparability",
-    "Comparison": "followup.compare", "compare": "followup.compare", "Exam": "followup.exam",
+    "Comparison": "followup.compare", "compare": "followup.compare", "register_exams": "followup.compare", "Exam": "followup.exam",
     "FollowupParams": "followup.params", "Limits": "followup.params", "Registration": "followup.registration",
     "Perturbation": "followup.repeatability", "differences": "followup.repeatability",
     "estimate_limits": "followup.repeatability", "repeats_of": "followup.repeatability",
@@ -219,6 +219,7 @@ __all__ = [
     "read_clip",
     "read_mask",
     "read_volume",
+    "register_exams",
     "repeats_of",
     "rule_classifier",
     "score",

@@ -98,7 +98,7 @@ def run(
     started = time.time()
     config = config or Config()
     wanted = check_formats(tuple(formats))
-    folder = _claim(Path(out))
+    folder = claim(Path(out))
     roots = [Path(p) for p in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     for given, name in ((roi, "region of interest"), (anatomy, "anatomy")):
         if given is not None and not Path(given).exists():
@@ -128,8 +128,8 @@ def run(
     return study
 
 
-def _claim(out: Path) -> Path:
-    """The output folder, made if need be, marked as ours before anything is written.
+def claim(out: Path, mark: str = RUN) -> Path:
+    """The output folder, made if need be, marked as ours (by the file `mark`) before anything is written.
 
     Raises
     ------
@@ -139,11 +139,11 @@ def _claim(out: Path) -> Path:
     try:
         if out.exists() and not out.is_dir():
             raise UsageError("the output is a file; give a folder", out)
-        if out.is_dir() and any(out.iterdir()) and not (out / RUN).is_file():
+        if out.is_dir() and any(out.iterdir()) and not (out / mark).is_file():
             raise UsageError("the output folder is not empty and not written by calcimap; give another one", out)
         out.mkdir(parents=True, exist_ok=True)
-        if not (out / RUN).exists():
-            (out / RUN).write_text(json.dumps({"finished": False}) + "\n", encoding="utf-8")
+        if not (out / mark).exists():
+            (out / mark).write_text(json.dumps({"finished": False}) + "\n", encoding="utf-8")
         probe = out / f".writable.{os.getpid()}"
         probe.touch()
         probe.unlink()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imaging import DetectionParams, ReadParams, ScoreParams, UltrasoundParams, UsageError
+from imaging import DetectionParams, FollowupParams, ReadParams, ScoreParams, UltrasoundParams, UsageError
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Config:
     reading: ReadParams = field(default_factory=ReadParams)
     scores: ScoreParams = field(default_factory=ScoreParams)
     ultrasound: UltrasoundParams = field(default_factory=UltrasoundParams)
+    followup: FollowupParams = field(default_factory=FollowupParams)
     privacy: Privacy = field(default_factory=Privacy)
 
     @classmethod
@@ -84,8 +85,10 @@ class Config:
         return values
 
     def digest(self) -> str:
-        """Hash of everything that changes results."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """Hash of everything that changes the results of a run; what follow-up does with them is no part of it."""
+        values = dataclasses.asdict(self)
+        del values["followup"]
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from imaging import (
     BURDEN,
+    BURDEN_CHANGES,
+    CHANGES,
     FACTS,
     HYPOTHESES,
     CalcimapError,
@@ -20,6 +22,7 @@ from imaging import (
     Column,
     Detection,
     Echoes,
+    Timeline,
     Volume,
     burden,
     conform,
@@ -172,6 +175,34 @@ class StudyResult:
         if counts["refused"] or counts["failed"]:
             return 8
         return 0 if counts["analysed"] else 3
+
+
+@dataclass(frozen=True, eq=False)
+class FollowupResult:
+    """What a comparison found; the same tables lie in `out`.
+
+    Parameters
+    ----------
+    out : Path
+        The output folder.
+    timeline : Timeline
+        The scans, each compared with the one before.
+    """
+
+    out: Path
+    timeline: Timeline
+
+    @property
+    def changes(self) -> pd.DataFrame:
+        """Rows of all comparisons, one after the other: columns of `imaging.CHANGES`."""
+        tables = [c.changes for c in self.timeline.comparisons]
+        return conform(pd.concat(tables, ignore_index=True), CHANGES)
+
+    @property
+    def burden(self) -> pd.DataFrame:
+        """Sums of all comparisons: columns of `imaging.BURDEN_CHANGES`."""
+        tables = [c.burden for c in self.timeline.comparisons]
+        return conform(pd.concat(tables, ignore_index=True), BURDEN_CHANGES)
 
 
 SCANS: dict[str, Column] = {

@@ -48,7 +48,7 @@ def agreement(
 ) -> Agreement:
     """Local correlation of two images on one grid, HU.
 
-    In a window of 5 voxels round every voxel of the body that shows structure in both images. Unlike a correlation over
+    In a window of 5 voxels round every voxel of the body that shows structure in either image. Unlike a correlation over
     the whole image, which any two torsos make large, it asks whether the details are the same ones.
 
     Parameters
@@ -72,12 +72,14 @@ def agreement(
     a, b = ((np.clip(v, *WINDOW_HU) - np.float32(np.mean(WINDOW_HU))) * weight for v in (fixed, moved))
     mean_a, mean_b = local(a) / share, local(b) / share
     var_a, var_b = local(a * a) / share - mean_a**2, local(b * b) / share - mean_b**2
-    use = both & (share > 0.8) & (np.minimum(var_a, var_b) > STRUCTURE_HU**2)
-    use &= ndimage.uniform_filter(fixed, 3) > BODY_HU
+    # Structure in either: where one scan shows an edge and the other one none they do not agree.
+    use = both & (share > 0.8) & (np.maximum(var_a, var_b) > STRUCTURE_HU**2)
+    use &= np.maximum(ndimage.uniform_filter(fixed, 3), ndimage.uniform_filter(moved, 3)) > BODY_HU
     n = int(use.sum())
     overlap = float(both.sum() / max(smaller, 1))
     if n < FEWEST_PLACES:
         return Agreement(float("nan"), 0.0, n, overlap)
     covariance = local(a * b) / share - mean_a * mean_b
-    found = covariance[use] / np.sqrt(var_a[use] * var_b[use])
+    floor = np.float32(STRUCTURE_HU**2 / 4)
+    found = covariance[use] / np.sqrt(np.maximum(var_a[use], floor) * np.maximum(var_b[use], floor))
     return Agreement(float(np.median(found)), float((found > least).mean()), n, overlap)

@@ -100,7 +100,7 @@ def compare(
     params, limits = params or FollowupParams(), limits or Limits()
     one, two = (Exam.of(e) if isinstance(e, Detection) else e for e in (before, after))
     table = comparability(one, two)
-    found = registration or align(one, two, params)
+    found = registration or register_exams(one, two, params)
     matching = match(one, two, found, params)
     if one.acquired and two.acquired:
         interval_days = (two.acquired - one.acquired).days
@@ -110,7 +110,7 @@ def compare(
     return Comparison(one, two, found, table, matching, changes, burden, limits, params, interval_days)
 
 
-def align(before: Exam, after: Exam, params: FollowupParams | None = None) -> Registration:
+def register_exams(before: Exam, after: Exam, params: FollowupParams | None = None) -> Registration:
     """The registration of two exams: by their images, or by their common frame of reference where there are none.
 
     Raises
@@ -161,9 +161,7 @@ def _rows(
     pairs = matching.partners
     detail = {
         (int(i), int(j)): {"distance_mm": d, "overlap": o, "cost": c}
-        for i, j, d, o, c in zip(
-            pairs.before, pairs.after, pairs.distance_mm, pairs.overlap, pairs.cost, strict=True
-        )
+        for i, j, d, o, c in zip(pairs.before, pairs.after, pairs.distance_mm, pairs.overlap, pairs.cost, strict=True)
     }
     spacing = max(one.largest_spacing_mm, two.largest_spacing_mm)
     for i, j in sorted(links):
@@ -189,7 +187,9 @@ def _pair(
     single = len(wholes) == len(parts) == 1
     values = {n: (one.column(n)[wholes].sum(), two.column(n)[parts].sum()) for n in _SUMS}
     diameters = (one.column("max_diameter_mm")[i], two.column("max_diameter_mm")[j]) if single else (np.nan, np.nan)
-    as_arrays = [tuple(np.array([v]) for v in p) for p in (values["volume_mm3"], diameters, values["integrated_hu_mm3"])]
+    as_arrays = [
+        tuple(np.array([v]) for v in p) for p in (values["volume_mm3"], diameters, values["integrated_hu_mm3"])
+    ]
     calls = call(Measured(*as_arrays), spacing, limits)  # type: ignore[arg-type]
     if single:
         kind, reason = "matched", str(calls.reason[0])
@@ -235,7 +235,9 @@ def _single(
     part = finder.components
     at = part.coordinates[part.voxel_offsets[k] : part.voxel_offsets[k + 1]]
     places = at @ finder.affine[:3, :3].T + finder.affine[:3, 3]
-    why = hidden(finder, k, other, registration.invert(places) if is_new else registration.apply(places), is_new, params)
+    why = hidden(
+        finder, k, other, registration.invert(places) if is_new else registration.apply(places), is_new, params
+    )
     state = "not_seen" if why else "new" if is_new else "resolved"
     seen, missing = ("follow-up", "baseline") if is_new else ("baseline", "follow-up")
     when = "after" if is_new else "before"
@@ -269,7 +271,9 @@ def _finished(
         "interval_days": interval,
         "pattern_before": _words(one.words("pattern"), i),
         "pattern_after": _words(two.words("pattern"), j),
-        "organ": np.where(_words(two.words("organ"), j) == "", _words(one.words("organ"), i), _words(two.words("organ"), j)),
+        "organ": np.where(
+            _words(two.words("organ"), j) == "", _words(one.words("organ"), i), _words(two.words("organ"), j)
+        ),
         "diameter_before_mm": _taken(one.column("max_diameter_mm"), i),
         "diameter_after_mm": _taken(two.column("max_diameter_mm"), j),
     }
@@ -366,7 +370,10 @@ def _burden(
                 "limit_mm3": limit,
                 "state": state,
                 "reason": reason,
-                **{f"integrated_{w}_hu_mm3": v for w, v in zip(("before", "after"), sums["integrated_hu_mm3"], strict=True)},
+                **{
+                    f"integrated_{w}_hu_mm3": v
+                    for w, v in zip(("before", "after"), sums["integrated_hu_mm3"], strict=True)
+                },
                 **{f"agatston_{w}": v for w, v in zip(("before", "after"), sums["agatston"], strict=True)},
                 **{f"mass_{w}_mg": v for w, v in zip(("before", "after"), sums["mass_mg"], strict=True)},
                 "interval_days": interval,

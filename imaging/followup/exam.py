@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -129,6 +130,10 @@ class Exam:
             raise UsageError("this exam has no image to draw")
         none = Candidates.plain(Components.empty(self.components.shape))
         return Detection(self.image, Candidates.plain(self.components), none, self.ids, DetectionParams(), None)
+
+    def replace(self, **changes: Any) -> Exam:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
 
     @property
     def ids(self) -> NDArray[np.int64]:

@@ -55,9 +55,7 @@ class Matching:
     places: NDArray[np.float64]
 
 
-def match(
-    before: Exam, after: Exam, registration: Registration, params: FollowupParams | None = None
-) -> Matching:
+def match(before: Exam, after: Exam, registration: Registration, params: FollowupParams | None = None) -> Matching:
     """Partners by the assignment of least total cost, then parts of what split or merged.
 
     Cost of a pair: distance / gate + 0.5 |ln(V1/V0)| + 0.3 |ln(HU1/HU0)| + 1 if the pattern differs + 0.5 (1 - overlap of
@@ -90,9 +88,7 @@ def _overlaps(before: Exam, after: Exam, registration: Registration, params: Fol
     return overlaps(points[0], points[1], max(params.dilation_mm, min(spacing, 5.0)))
 
 
-def _gated(
-    before: Exam, after: Exam, places: NDArray[np.float64], shared: Overlaps, params: FollowupParams
-) -> Pairs:
+def _gated(before: Exam, after: Exam, places: NDArray[np.float64], shared: Overlaps, params: FollowupParams) -> Pairs:
     """All pairs within the gate with their costs."""
     from scipy.spatial import cKDTree
 
@@ -122,9 +118,7 @@ def _gated(
     return Pairs(i, j, distance, overlap, cost)
 
 
-def _log_ratio(
-    before: Exam, after: Exam, i: NDArray[np.int64], j: NDArray[np.int64], name: str
-) -> NDArray[np.float64]:
+def _log_ratio(before: Exam, after: Exam, i: NDArray[np.int64], j: NDArray[np.int64], name: str) -> NDArray[np.float64]:
     """|ln| of the ratio of a measure; 0 where it is missing or not positive, so that it parts nobody."""
     a, b = before.column(name)[i], after.column(name)[j]
     known = (a > 0) & (b > 0)
@@ -164,9 +158,7 @@ def assign(pairs: Pairs, unmatched: float) -> NDArray[np.bool_]:
 # -- split and merged --------------------------------------------------------------------------------------------------
 
 
-def _parts(
-    before: Exam, after: Exam, partners: Pairs, shared: Overlaps, params: FollowupParams
-) -> NDArray[np.int64]:
+def _parts(before: Exam, after: Exam, partners: Pairs, shared: Overlaps, params: FollowupParams) -> NDArray[np.int64]:
     """Findings without partner that are a part of one of the other scan: (baseline, follow-up) each."""
     volumes = before.column("volume_mm3"), after.column("volume_mm3")
     split = _part_of(shared.after_inside, shared.core, partners.before, partners.after, volumes, params.part_share)
@@ -210,9 +202,7 @@ def _part_of(
     return np.array(found, np.int64).reshape(-1, 2)
 
 
-def _clusters(
-    n: int, m: int, partners: Pairs, parts: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _clusters(n: int, m: int, partners: Pairs, parts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -275,12 +275,14 @@ def _optimise(
     method.SetNumberOfThreads(THREADS)
     method.SetMetricAsMattesMutualInformation(40)
     method.SetMetricSamplingStrategy(method.REGULAR)
-    share = min(1.0, 60_000 / max(int(where.sum()), 1))
+    share = min(1.0, 30_000 / max(int(where.sum()), 1))
     method.SetMetricSamplingPercentagePerLevel([min(1.0, share * s**3) for s in shrink])
     method.SetMetricFixedMask(_image(before, where.astype(np.uint8)))
     method.SetMetricMovingMask(_image(after, after.inside.astype(np.uint8)))
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(2.0, 0.01, 120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-6)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        2.0, 0.01, 120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-6
+    )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel(list(shrink))
     method.SetSmoothingSigmasPerLevel([0.7 * (s - 1) for s in shrink])

@@ -56,7 +56,9 @@ class Perturbation:
             raise UsageError("perturbations need at least one repeat, and noise, shift and blur of at least 0")
 
 
-def perturbed(volume: Volume, how: Perturbation, sd: float, rng: np.random.Generator) -> tuple[Volume, NDArray[np.float64]]:
+def perturbed(
+    volume: Volume, how: Perturbation, sd: float, rng: np.random.Generator
+) -> tuple[Volume, NDArray[np.float64]]:
     """A copy of a scan as if taken again, and by how much (x, y, z mm) everything in it was moved."""
     from scipy import ndimage
 
@@ -100,13 +102,13 @@ def repeats_of(
         copy, moved = perturbed(volume, how, sd, rng)
         matrix = np.eye(4)
         matrix[:3, 3] = moved
-        tables.append(differences(first, Exam.of(detect(copy, detection)), Registration(matrix, "known"), params).assign(repeat=k))
+        tables.append(
+            differences(first, Exam.of(detect(copy, detection)), Registration(matrix, "known"), params).assign(repeat=k)
+        )
     return pd.concat(tables, ignore_index=True)
 
 
-def differences(
-    one: Exam, two: Exam, registration: Registration, params: FollowupParams | None = None
-) -> pd.DataFrame:
+def differences(one: Exam, two: Exam, registration: Registration, params: FollowupParams | None = None) -> pd.DataFrame:
     """Sizes of findings that have a partner in a repeated scan; those that reach the border are left out."""
     pairs = match(one, two, registration, params).partners
     i, j = pairs.before, pairs.after

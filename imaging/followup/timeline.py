@@ -91,9 +91,7 @@ def follow(
         tracks.append(names)
         back.append(returned)
         assert len(names) == len(c.after)
-    renamed = tuple(
-        _renamed(c, tracks[k], tracks[k + 1], back[k]) for k, c in enumerate(comparisons)
-    )
+    renamed = tuple(_renamed(c, tracks[k], tracks[k + 1], back[k]) for k, c in enumerate(comparisons))
     return Timeline(renamed, _table(renamed, tracks))
 
 
@@ -110,7 +108,9 @@ def _named(
         names[int(j)] = known[int(i)]  # of merged findings the largest is the last to give its name
     returned: dict[int, int] = {}
     for earlier in range(len(comparisons) - 2, -1, -1):
-        lost = [n for n, t in enumerate(tracks[earlier]) if not any(t in later for later in (*tracks[earlier + 1 :], names))]
+        lost = [
+            n for n, t in enumerate(tracks[earlier]) if not any(t in later for later in (*tracks[earlier + 1 :], names))
+        ]
         if not lost or all(names):
             continue
         found = match(comparisons[earlier].before, exam, _Chain(comparisons[earlier:]), params).partners  # type: ignore[arg-type]  # applies points, all that matching asks
@@ -142,7 +142,9 @@ def _table(comparisons: tuple[Comparison, ...], tracks: list[list[Track]]) -> pd
     exams = [comparisons[0].before, *(c.after for c in comparisons)]
     spans = [c.interval_days for c in comparisons]
     days = [0 if k == 0 else sum(spans[:k]) if None not in spans[:k] else None for k in range(len(exams))]  # type: ignore[arg-type]
-    states = [dict[str, str]()] + [dict(zip(c.changes["tracking_id"], c.changes["state"], strict=True)) for c in comparisons]
+    states = [dict[str, str]()] + [
+        dict(zip(c.changes["tracking_id"], c.changes["state"], strict=True)) for c in comparisons
+    ]
     rows = []
     for track in dict.fromkeys(t for names in tracks for t in names):
         first: float | None = None

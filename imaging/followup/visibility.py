@@ -17,9 +17,7 @@ VOLUME_FACTOR = 4.0
 """An excluded candidate up to this many times larger or smaller may be the same thing."""
 
 
-def hidden(
-    finder: Exam, k: int, other: Exam, places: NDArray[np.float64], is_new: bool, params: FollowupParams
-) -> str:
+def hidden(finder: Exam, k: int, other: Exam, places: NDArray[np.float64], is_new: bool, params: FollowupParams) -> str:
     """Why finding `k` of one scan may be missing in the other although it is there; empty where nothing explains it.
 
     Parameters
@@ -44,7 +42,9 @@ def hidden(
         return "cut off at the border of the baseline"
     if is_new and "touches_border" in str(finder.words("flags")[k]).split(";") and not other.inside(places, -1.5).all():
         return "at the border of both scans"
-    return _still_there(finder, k, other, places, where, params) or _undetectable(finder, k, other, is_new, where, params)
+    return _still_there(finder, k, other, places, where, params) or _undetectable(
+        finder, k, other, is_new, where, params
+    )
 
 
 def _still_there(

@@ -92,7 +92,7 @@ def draw_overview(result: ScanResult) -> npt.NDArray[np.uint8]:
         axes = _axes(
             figure, MARGIN + column * (side + GAP), grid_top + row * (side + CAPTION + GAP) + CAPTION, side, side
         )
-        draw_crop(axes, result, crop, CROP_WINDOW)
+        draw_crop(axes, result.detection, crop, CROP_WINDOW)
         _caption(axes, _crop_caption(result, crop), side)
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]

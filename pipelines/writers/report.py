@@ -43,13 +43,21 @@ def write_report(study: StudyResult) -> None:
     study : StudyResult
         Its tables, and the pictures in ``study.out/scans/<scan_id>/overview.png`` where they were written.
     """
+    write_page("report.html.jinja", _contents(study), study.out / "report.html")
+
+
+def write_page(template: str, contents: Mapping[str, Any], file: Path) -> None:
+    """One self-contained HTML file from a template of this package, everything in it escaped."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "text": text, "count": count, "words": words}
-    source = resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
-    html = environment.from_string(source).render(**_contents(study))
-    (study.out / "report.html").write_text(html + "\n", encoding="utf-8", newline="\n")
+    here = resources.files(__package__)
+    style = Markup(here.joinpath("report.css").read_text(encoding="utf-8"))  # noqa: S704  # a file of this package
+    source = here.joinpath(template).read_text(encoding="utf-8")
+    html = environment.from_string(source).render(**contents, style=style)
+    file.write_text(html + "\n", encoding="utf-8", newline="\n")
 
 
 # -- values as text ----------------------------------------------------------------------------------------------------
@@ -176,8 +184,13 @@ def _picture(out: Path, scan_id: Any, width: int) -> str | None:
         return None
     if shown.width > width:
         shown = shown.resize((width, round(shown.height * width / shown.width)), Image.Resampling.LANCZOS)
+    return data_uri(shown)
+
+
+def data_uri(image: Any) -> str:
+    """A Pillow image as the source of an <img>."""
     buffer = io.BytesIO()
-    shown.save(buffer, format="WEBP", quality=88, method=2)
+    image.save(buffer, format="WEBP", quality=88, method=2)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

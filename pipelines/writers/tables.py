@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -31,26 +32,36 @@ def write_csv(study: StudyResult) -> None:
 
 def write_parquet(study: StudyResult) -> None:
     """All tables, with unit, definition and source of every column in the schema's field metadata."""
+    for name, columns in SCHEMAS.items():
+        write_table(getattr(study, name), columns, study.out / f"{name}.parquet")
+
+
+def write_table(table: pd.DataFrame, columns: Mapping[str, Column], file: Path) -> None:
+    """One table as Parquet; unit, definition and source of each column stand in the metadata of its field."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for name, columns in SCHEMAS.items():
-        table = pa.Table.from_pandas(getattr(study, name), preserve_index=False)
-        fields = [
-            field.with_metadata({"unit": c.unit, "definition": c.definition, "source": c.source})
-            for field, c in zip(table.schema, columns.values(), strict=True)
-        ]
-        pq.write_table(table.cast(pa.schema(fields, table.schema.metadata)), study.out / f"{name}.parquet")
+    made = pa.Table.from_pandas(table, preserve_index=False)
+    fields = [
+        field.with_metadata({"unit": c.unit, "definition": c.definition, "source": c.source})
+        for field, c in zip(made.schema, columns.values(), strict=True)
+    ]
+    pq.write_table(made.cast(pa.schema(fields, made.schema.metadata)), file)
 
 
 def write_dictionary(out: Path) -> None:
-    """``columns.json``: name, unit, dtype, definition and source of every column of every table."""
+    """``columns.json``: name, unit, dtype, definition and source of every column of every table of a run."""
+    write_columns(SCHEMAS, out)
+
+
+def write_columns(schemas: Mapping[str, Mapping[str, Column]], out: Path) -> None:
+    """``columns.json`` of some tables."""
     dictionary = {
         table: [
             {"name": c.name, "unit": c.unit, "dtype": c.dtype, "definition": c.definition, "source": c.source}
             for c in columns.values()
         ]
-        for table, columns in SCHEMAS.items()
+        for table, columns in schemas.items()
     }
     (out / "columns.json").write_text(json.dumps(dictionary, indent=1) + "\n", encoding="utf-8")
 

@@ -170,9 +170,7 @@ def pair(
         render(image.astype(np.float32), [_thing(f) for f in foci], shape, spacing).volume.array
         for image, foci in ((ground.array, before), (warped(ground, motion), moved))
     ]
-    volumes = [
-        ground.replace(array=np.rint(i + correlated_noise(shape, noise, rng)).astype(np.int16)) for i in images
-    ]
+    volumes = [ground.replace(array=np.rint(i + correlated_noise(shape, noise, rng)).astype(np.int16)) for i in images]
     return Pair(volumes[0], volumes[1], before, moved, fate, motion.forward)
 
 

@@ -45,8 +45,8 @@ def open_exam(place: str | Path, images: Sequence[str | Path] = (), config: Conf
     Parameters
     ----------
     place : path
-        The output folder of a run with one analysed CT scan, the folder ``scans/<scan_id>`` of one scan in it, or a CT scan
-        (folder or file of one series), which is analysed.
+        The output folder of a run with one analysed CT scan, the folder ``scans/<scan_id>`` of one scan in it, or a CT
+        scan (folder or file of one series), which is analysed.
     images : sequence of path
         Folders that the scans of runs are looked for in, by their scan_id: what was given to `calcimap run`.
     config : Config, optional

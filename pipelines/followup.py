@@ -100,7 +100,8 @@ def repeatability(
     config: Config | None = None,
     perturbation: Perturbation | None = None,
 ) -> Limits:
-    """Limits of change from repeats: two or more scans of one patient taken without time in between, or one scan perturbed.
+    """Limits of change from repeats: two or more scans of one patient taken without time in between, or one scan
+    perturbed.
 
     Writes ``limits.toml``, which `compare` takes, and ``repeats.csv``, what they were estimated from.
 

@@ -48,8 +48,8 @@ def agreement(
 ) -> Agreement:
     """Local correlation of two images on one grid, HU.
 
-    In a window of 5 voxels round every voxel of the body that shows structure in either image. Unlike a correlation over
-    the whole image, which any two torsos make large, it asks whether the details are the same ones.
+    In a window of 5 voxels round every voxel of the body that shows structure in either image. Unlike a correlation
+    over the whole image, which any two torsos make large, it asks whether the details are the same ones.
 
     Parameters
     ----------

@@ -63,9 +63,9 @@ def relative(before: Array, after: Array) -> Array:
 def call(sizes: Measured, spacing_mm: float, limits: Limits) -> Calls:
     """Stable, increased or decreased.
 
-    A change is called where the volume changes by more than its limit, and the longest diameter by at least the larger of
-    its limit and the spacing or integrated HU by more than its limit, in the same direction. Where neither of the two is
-    known the volume alone decides, and the reason says so.
+    A change is called where the volume changes by more than its limit, and the longest diameter by at least the larger
+    of its limit and the spacing or integrated HU by more than its limit, in the same direction. Where neither of the
+    two is known the volume alone decides, and the reason says so.
 
     Parameters
     ----------
@@ -85,47 +85,47 @@ def call(sizes: Measured, spacing_mm: float, limits: Limits) -> Calls:
     beyond = np.abs(change) > limit
     called = beyond & (by_diameter | by_density | unknown)
     state = np.where(called, np.where(change > 0, "increased", "decreased"), "stable").astype(object)
-    reason = np.array(
-        [
-            _why(*row, limits)
-            for row in zip(v0, change, limit, wider, across, denser, beyond, by_diameter, by_density, strict=True)
-        ],
-        dtype=object,
-    )
+    rows = zip(v0, change, limit, wider, across, denser, beyond, by_diameter, by_density, strict=True)
+    reason = np.empty(len(v0), dtype=object)
+    reason[:] = [_why(limits, _Row(*row)) for row in rows]
     return Calls(state, limit, across, reason)
 
 
-def _why(
-    v0: float,
-    change: float,
-    limit: float,
-    wider: float,
-    across: float,
-    denser: float,
-    beyond: bool,
-    by_diameter: bool,
-    by_density: bool,
-    limits: Limits,
-) -> str:
+@dataclass(frozen=True)
+class _Row:
+    """What decides about one pair: sizes, their limits, and which were exceeded."""
+
+    v0: float
+    change: float
+    limit: float
+    wider: float
+    across: float
+    denser: float
+    beyond: bool
+    by_diameter: bool
+    by_density: bool
+
+
+def _why(limits: Limits, row: _Row) -> str:
     """The limit that decided, in words."""
-    root = limits.volume_sqrt * np.sqrt(v0) >= limits.volume_relative * v0
+    root = limits.volume_sqrt * np.sqrt(row.v0) >= limits.volume_relative * row.v0
     rule = f"{limits.volume_sqrt:.4g} sqrt(V)" if root else f"{limits.volume_relative * 100:.3g} % of V"
-    volume = f"volume {change:+.1f} mm3"
-    diameter = "" if np.isnan(wider) else f"diameter {wider:+.1f} mm"
-    density = "" if np.isnan(denser) else f"integrated HU {denser * 100:+.0f} %"
-    if not beyond:
-        return f"{volume} is within {rule} = {limit:.1f} mm3"
-    said = f"{volume} exceeds {rule} = {limit:.1f} mm3"
-    if by_diameter:
-        return f"{said}; {diameter} reaches {across:.1f} mm"
-    if by_density:
+    volume = f"volume {row.change:+.1f} mm3"
+    diameter = "" if np.isnan(row.wider) else f"diameter {row.wider:+.1f} mm"
+    density = "" if np.isnan(row.denser) else f"integrated HU {row.denser * 100:+.0f} %"
+    if not row.beyond:
+        return f"{volume} is within {rule} = {row.limit:.1f} mm3"
+    said = f"{volume} exceeds {rule} = {row.limit:.1f} mm3"
+    if row.by_diameter:
+        return f"{said}; {diameter} reaches {row.across:.1f} mm"
+    if row.by_density:
         return f"{said}; {density} exceeds {limits.integrated_relative * 100:.3g} %"
     if not diameter and not density:
         return f"{said}; neither diameter nor integrated HU are known"
     limits_said = [
         f"{text} does not reach {bound}"
         for text, bound in (
-            (diameter, f"{across:.1f} mm"),
+            (diameter, f"{row.across:.1f} mm"),
             (density, f"{limits.integrated_relative * 100:.3g} %"),
         )
         if text

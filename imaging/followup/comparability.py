@@ -11,8 +11,8 @@ from .exam import Exam
 
 SPACING_RATIO = 1.25
 THRESHOLD_HU = 10.0
-"""Growth thresholds that differ by more give other volumes: a blurred edge of 500 HU moves by a fiftieth of its width for
-every 10 HU."""
+"""Growth thresholds that differ by more give other volumes: a blurred edge of 500 HU moves by a fiftieth of its width
+for every 10 HU."""
 TISSUE_HU = 20.0
 """Tissue of another level than this has another phase of contrast agent."""
 
@@ -74,8 +74,8 @@ def comparability(before: Exam, after: Exam) -> Comparability:
 
     Notes
     -----
-    What a header does not tell is unknown and listed; it does not forbid calls. Contrast agent is looked at twice: as the
-    header has it and as the image shows it (flag ``contrast_enhanced``, level of tissue).
+    What a header does not tell is unknown and listed; it does not forbid calls. Contrast agent is looked at twice: as
+    the header has it and as the image shows it (flag ``contrast_enhanced``, level of tissue).
     """
     aspects = [
         _text(before, after, "modality", "modality", "the same"),
@@ -119,8 +119,8 @@ def _similar(a: float, b: float) -> bool:
 
 def _aspect(name: str, a: Any, b: Any, same: Callable[[Any, Any], bool], rule: str, decides: bool = True) -> Aspect:
     matches = None if a is None or b is None else bool(same(a, b))
-    return Aspect(name, *("unknown" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in (a, b)),
-                  matches, rule, decides)  # fmt: skip
+    shown = ["unknown" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in (a, b)]
+    return Aspect(name, shown[0], shown[1], matches, rule, decides)
 
 
 def _text(before: Exam, after: Exam, name: str, column: str, rule: str, decides: bool = True) -> Aspect:
@@ -148,7 +148,7 @@ def _kernel(before: Exam, after: Exam) -> Aspect:
 
 def _truth(before: Exam, after: Exam, name: str, column: str) -> Aspect:
     values = [None if (v := e.fact(column)) is None else "yes" if v else "no" for e in (before, after)]
-    return _aspect(name, *values, lambda a, b: a == b, "the same")
+    return _aspect(name, values[0], values[1], lambda a, b: a == b, "the same")
 
 
 def _flag(before: Exam, after: Exam, name: str, flag: str) -> Aspect:

@@ -76,9 +76,9 @@ def compare(
 ) -> Comparison:
     """Compare two scans of one patient.
 
-    Registers them, finds partners, and calls new, resolved and changed findings, each with the limit that decided. Where
-    the scans differ in what sizes depend on (kernel, contrast agent, slice thickness, ...) everything is listed and
-    nothing called.
+    Registers them, finds partners, and calls new, resolved and changed findings, each with the limit that decided.
+    Where the scans differ in what sizes depend on (kernel, contrast agent, slice thickness, ...) everything is listed
+    and nothing called.
 
     Parameters
     ----------

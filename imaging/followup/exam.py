@@ -65,7 +65,7 @@ class Exam:
     def __post_init__(self) -> None:
         if len(self.components) != len(self.findings):
             raise UsageError(
-                f"{len(self.components)} masks and {len(self.findings)} findings; give the labels and the table of one run"
+                f"{len(self.components)} masks and {len(self.findings)} findings; give labels and table of one run"
             )
         if self.image is not None and not self.image.same_grid(self.components.shape, self.affine):
             raise UsageError("the image and the labels of a scan do not lie on one grid")
@@ -177,7 +177,7 @@ class Exam:
         """Whether LPS points, (n, 3) mm, lie within the scanned voxels (`margin` voxels beyond their centres)."""
         index = geometry.to_index(self.affine, points)
         high = np.array(self.components.shape) - 1
-        within = ((index >= -margin) & (index <= high + margin)).all(axis=1)
+        within = np.asarray(((index >= -margin) & (index <= high + margin)).all(axis=1))
         if self.image is not None and self.image.valid is not None and within.any():
             nearest = np.clip(np.rint(index[within]), 0, high).astype(int)
             within[within] = self.image.valid[tuple(nearest.T)]

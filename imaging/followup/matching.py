@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,17 @@ from scipy.sparse import csr_array
 from .exam import Exam
 from .overlap import Overlaps, Points, overlaps
 from .params import FollowupParams
-from .registration import Registration
 
 BONE_MM = 2.0
 """Findings this near to bone move with it."""
+
+
+class Way(Protocol):
+    """From places of the baseline to those of the follow-up: a registration, or several one after the other."""
+
+    def apply(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """LPS mm in the follow-up scan of points of the baseline, (n, 3)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +63,17 @@ class Matching:
     places: NDArray[np.float64]
 
 
-def match(before: Exam, after: Exam, registration: Registration, params: FollowupParams | None = None) -> Matching:
+def match(before: Exam, after: Exam, registration: Way, params: FollowupParams | None = None) -> Matching:
     """Partners by the assignment of least total cost, then parts of what split or merged.
 
-    Cost of a pair: distance / gate + 0.5 |ln(V1/V0)| + 0.3 |ln(HU1/HU0)| + 1 if the pattern differs + 0.5 (1 - overlap of
-    the dilated masks). A finding left alone costs 1.2, so partners cost at most 2.4. Organs that are known and differ are
-    no partners.
+    Cost of a pair: distance / gate + 0.5 |ln(V1/V0)| + 0.3 |ln(HU1/HU0)| + 1 if the pattern differs + 0.5 (1 - overlap
+    of the dilated masks). A finding left alone costs 1.2, so partners cost at most 2.4. Organs that are known and
+    differ are no partners.
 
     Parameters
     ----------
     before, after : Exam
-    registration : Registration
+    registration : Registration, or another way
         Baseline to follow-up.
     params : FollowupParams, optional
     """
@@ -79,7 +87,7 @@ def match(before: Exam, after: Exam, registration: Registration, params: Followu
     return Matching(partners, parts, *clusters, places)
 
 
-def _overlaps(before: Exam, after: Exam, registration: Registration, params: FollowupParams) -> Overlaps:
+def _overlaps(before: Exam, after: Exam, registration: Way, params: FollowupParams) -> Overlaps:
     points = []
     for exam, move in ((before, registration.apply), (after, lambda p: p)):
         places = move(exam.components.coordinates @ exam.affine[:3, :3].T + exam.affine[:3, 3])
@@ -180,8 +188,8 @@ def _part_of(
 ) -> NDArray[np.int64]:
     """(whole, part): parts without partner that lie in a whole of the other scan, largest share first.
 
-    A neighbour that is new lies beside, too, where masks are dilated: a part either lies in the mask itself, or the whole
-    is explained better with it than without.
+    A neighbour that is new lies beside, too, where masks are dilated: a part either lies in the mask itself, or the
+    whole is explained better with it than without.
     """
     wholes, parts = volumes
     links = inside.tocoo()

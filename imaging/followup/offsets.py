@@ -18,8 +18,8 @@ APART = 3
 def offsets(before: CoarseView, after: CoarseView, most: int = 4) -> list[NDArray[np.float64]]:
     """The best translations, (4, 4) each, best first: peaks of the masked normalised cross-correlation.
 
-    Several, since the body repeats itself along the spine. Cross-correlation of two images of which each is known in part
-    only, by Fourier transform (Padfield, IEEE Trans Image Process 2012;21:2706).
+    Several, since the body repeats itself along the spine. Cross-correlation of two images of which each is known in
+    part only, by Fourier transform (Padfield, IEEE Trans Image Process 2012;21:2706).
     """
     from skimage.feature import peak_local_max
 
@@ -40,7 +40,8 @@ def offsets(before: CoarseView, after: CoarseView, most: int = 4) -> list[NDArra
 def _masked_correlation(
     a: NDArray[np.float32], mask_a: NDArray[np.bool_], b: NDArray[np.float32], mask_b: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Correlation coefficient of `a` and shifted `b` over what both masks hold, for every shift; 0 where it is too little.
+    """Correlation coefficient of `a` and shifted `b` over what both masks hold, for every shift; 0 where it is too
+    little.
 
     Element s of an axis stands for the shift s - (n - 1), n the length of `b`.
     """

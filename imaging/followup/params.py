@@ -12,8 +12,8 @@ from ..errors import UsageError
 class Limits:
     """What a change must exceed to be more than two scans of the same thing differ by.
 
-    The defaults are the literature's: 95 % limits of repeated electron-beam scans for small volumes (3.445 sqrt(V)), 25 %
-    for large ones (BTS, NELSON), 2 mm of diameter (Fleischner). `calcimap repeatability` measures them on a scan.
+    The defaults are the literature's: 95 % limits of repeated electron-beam scans for small volumes (3.445 sqrt(V)), 25
+    % for large ones (BTS, NELSON), 2 mm of diameter (Fleischner). `calcimap repeatability` measures them on a scan.
 
     Parameters
     ----------

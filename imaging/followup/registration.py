@@ -1,4 +1,4 @@
-"""From places in one scan to the same places in another: rigid, then affine, then deformable; refused where it fails."""
+"""From places in one scan to those in another: rigid, then affine, then deformable; refused where it fails."""
 
 from __future__ import annotations
 
@@ -59,14 +59,13 @@ class Registration:
 
     def apply(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """LPS mm in the follow-up scan of points of the baseline, (n, 3)."""
-        places = np.asarray(points, dtype=float).reshape(-1, 3)
+        places: NDArray[np.float64] = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         if self.field is not None and self.view is not None and len(places):
             from scipy import ndimage
 
             index = ((places - self.view.origin) / self.view.step)[:, ::-1].T
-            places = places + np.stack(
-                [ndimage.map_coordinates(self.field[..., k], index, order=1, mode="nearest") for k in range(3)], axis=1
-            )
+            shift = [ndimage.map_coordinates(self.field[..., k], index, order=1, mode="nearest") for k in range(3)]
+            places = np.asarray(places + np.stack(shift, axis=1), dtype=np.float64)
         return geometry.to_world(self.matrix, places)
 
     def invert(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,6 +76,11 @@ class Registration:
         for _ in range(10 if self.field is not None else 0):
             places = places - (self.apply(places) - target) @ back[:3, :3].T
         return places
+
+    @property
+    def largest_deformation_mm(self) -> float:
+        """Longest displacement of the deformation; 0 without one."""
+        return 0.0 if self.field is None else float(np.sqrt((self.field**2).sum(axis=-1).max()))
 
     @property
     def rotation_deg(self) -> float:
@@ -111,8 +115,8 @@ def register(
     if thin and not same_frame:
         raise RefusedError(
             "registration_failed",
-            f"a scan thinner than {params.least_extent_mm:g} mm cannot be registered; compare scans of more slices, or of "
-            "one frame of reference",
+            f"a scan thinner than {params.least_extent_mm:g} mm cannot be registered; compare scans of more slices, or "
+            "of one frame of reference",
         )
     still = _judged(before, after, np.eye(4), params)
     found = still if thin else _rigid(before, after, params)
@@ -129,9 +133,9 @@ def register(
 
 def _why(found: _Candidate, params: FollowupParams) -> str:
     return (
-        f"the scans do not agree: {found.share:.0%} of the structure in common is alike, {params.agreeing_share:.0%} is "
-        "needed; another patient, another part of the body, or a large operation in between; check that both scans are "
-        "of one patient and overlap"
+        f"the scans do not agree: {found.share:.0%} of the structure in common is alike, {params.agreeing_share:.0%} "
+        "is needed; another patient, another part of the body, or a large operation in between; check that both scans "
+        "are of one patient and overlap"
     )
 
 
@@ -207,8 +211,8 @@ def _deformed(before: CoarseView, after: CoarseView, done: Registration, params:
         return done
     moved, both = _moved(before, after, done.matrix)
     field = _demons(before, moved, both)
-    steps = np.stack([np.stack(np.gradient(field[..., k], before.step), axis=-1) for k in (2, 1, 0)], axis=-2)
-    jacobian = np.linalg.det(steps + np.eye(3))
+    slopes = np.array([np.gradient(field[..., k], before.step) for k in (2, 1, 0)])  # (component, axis, z, y, x)
+    jacobian = np.linalg.det(np.moveaxis(slopes, (0, 1), (-2, -1)) + np.eye(3))
     if jacobian[both].min(initial=1) < LEAST_JACOBIAN:
         return done
     tried = Registration(done.matrix, "deformable", done.before, None, field, before)
@@ -267,7 +271,7 @@ def _optimise(
 
     at = np.argwhere(where)
     centre = (at.mean(axis=0)[::-1] * before.step + before.origin) if len(at) else before.origin
-    transform = sitk.AffineTransform(3) if affine else sitk.Euler3DTransform()
+    transform: Any = sitk.AffineTransform(3) if affine else sitk.Euler3DTransform()
     transform.SetCenter([float(x) for x in centre])
     transform.SetMatrix([float(x) for x in start[:3, :3].ravel()], *(() if affine else (1e-6,)))
     transform.SetTranslation([float(x) for x in geometry.to_world(start, centre) - centre])
@@ -304,7 +308,7 @@ def _demons(before: CoarseView, moved: NDArray[np.float32], both: NDArray[np.boo
 
     fixed = np.clip(before.values, *DEFORM_HU)
     images = [_image(before, a.astype(np.float32)) for a in (fixed, np.where(both, np.clip(moved, *DEFORM_HU), fixed))]
-    field = None
+    field: Any = None
     for shrink, iterations in zip((2, 1), ITERATIONS, strict=True):
         pair = [sitk.BinShrink(image, [shrink] * 3) for image in images]
         demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()

@@ -133,8 +133,8 @@ def differences(one: Exam, two: Exam, registration: Registration, params: Follow
 def estimate_limits(repeats: pd.DataFrame | Sequence[pd.DataFrame], source: str) -> Limits:
     """Limits that 95 % of repeated measures keep within.
 
-    The coefficient of sqrt(V) from findings below 190 mm3, the share of V from those above; where there are fewer than 20 of
-    either kind, both coefficients of the literature are scaled by what 95 % of all findings keep within.
+    The coefficient of sqrt(V) from findings below 190 mm3, the share of V from those above; where there are fewer than
+    20 of either kind, both coefficients of the literature are scaled by what 95 % of all findings keep within.
 
     Parameters
     ----------

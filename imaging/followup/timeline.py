@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -61,8 +62,8 @@ def follow(
 ) -> Timeline:
     """Compare each scan with the one before, and follow findings through all of them.
 
-    A finding that is missing at one time and back at a later one keeps its name: what is without partner is looked for among
-    the findings that were lost before, through the registrations in between.
+    A finding that is missing at one time and back at a later one keeps its name: what is without partner is looked for
+    among the findings that were lost before, through the registrations in between.
 
     Parameters
     ----------
@@ -81,8 +82,7 @@ def follow(
     params = params or FollowupParams()
     given = [*intervals, *([None] * len(exams))]
     comparisons = tuple(
-        compare(a, b, params, limits=limits, interval_days=given[k])
-        for k, (a, b) in enumerate(zip(exams, exams[1:], strict=False))
+        compare(a, b, params, limits=limits, interval_days=given[k]) for k, (a, b) in enumerate(pairwise(exams))
     )
     tracks = [[tracking(exams[0].scan_id or "1", int(i)) for i in exams[0].ids]]
     back: list[dict[int, int]] = []
@@ -108,12 +108,11 @@ def _named(
         names[int(j)] = known[int(i)]  # of merged findings the largest is the last to give its name
     returned: dict[int, int] = {}
     for earlier in range(len(comparisons) - 2, -1, -1):
-        lost = [
-            n for n, t in enumerate(tracks[earlier]) if not any(t in later for later in (*tracks[earlier + 1 :], names))
-        ]
+        since = {t for later in (*tracks[earlier + 1 :], names) for t in later if t}
+        lost = [n for n, t in enumerate(tracks[earlier]) if t not in since]
         if not lost or all(names):
             continue
-        found = match(comparisons[earlier].before, exam, _Chain(comparisons[earlier:]), params).partners  # type: ignore[arg-type]  # applies points, all that matching asks
+        found = match(comparisons[earlier].before, exam, _Chain(comparisons[earlier:]), params).partners
         for i, j in zip(found.before, found.after, strict=True):
             if int(i) in lost and names[int(j)] is None:
                 names[int(j)] = tracks[earlier][int(i)]
@@ -129,11 +128,11 @@ def _renamed(c: Comparison, before: list[Track], after: list[Track], returned: d
     for index, row in changes.iterrows():
         old, new = row["baseline_finding_id"], row["followup_finding_id"]
         track = after[rows[1][int(new)]] if pd.isna(old) else before[rows[0][int(old)]]
-        changes.loc[index, ["tracking_id", "tracking_uid"]] = track  # type: ignore[index]
+        changes.loc[index, ["tracking_id", "tracking_uid"]] = track
         time = None if pd.isna(new) or not pd.isna(old) else returned.get(rows[1][int(new)])
         if time is not None:
-            changes.loc[index, ["state", "match"]] = "not_seen"  # type: ignore[index]
-            changes.loc[index, "reason"] = f"not seen in the baseline, and seen before at time point {time}"  # type: ignore[index]
+            changes.loc[index, ["state", "match"]] = "not_seen"
+            changes.loc[index, "reason"] = f"not seen in the baseline, and seen before at time point {time}"
     return replace(c, changes=changes)
 
 

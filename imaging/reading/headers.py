@@ -30,7 +30,8 @@ TAGS = (
         "PatientID ManufacturerModelName PatientAge ContrastBolusAgent BodyPartExamined SliceThickness KVP "
         "SpacingBetweenSlices ConvolutionKernel PatientPosition StudyInstanceUID SeriesInstanceUID "
         "AcquisitionNumber ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID "
-        "AcquisitionDate SeriesDate StudyDate TemporalPositionIdentifier ConcatenationUID InConcatenationTotalNumber SamplesPerPixel "
+        "AcquisitionDate SeriesDate StudyDate "
+        "TemporalPositionIdentifier ConcatenationUID InConcatenationTotalNumber SamplesPerPixel "
         "PhotometricInterpretation NumberOfFrames "
         "Rows Columns PixelSpacing RescaleIntercept RescaleSlope RescaleType"
     )
@@ -249,7 +250,7 @@ def _day(elements: Elements) -> date | None:
     """The day of the scan, for intervals; None where no header date is one."""
     for keyword in ("AcquisitionDate", "SeriesDate", "StudyDate"):
         try:
-            return datetime.strptime(elements.text(keyword).strip(), "%Y%m%d").date()  # noqa: DTZ007  # a day, no time
+            return datetime.strptime(elements.text(keyword).strip(), "%Y%m%d").date()
         except ValueError:
             continue
     return None

@@ -44,7 +44,7 @@ def _registration(c: Comparison) -> dict[str, Any]:
             "method": r.method,
             "baseline_to_followup_lps_mm": r.matrix.tolist(),
             "rotation_deg": round(r.rotation_deg, 3),
-            "deformation_largest_mm": None if r.field is None else round(float((r.field**2).sum(axis=-1).max()) ** 0.5, 2),
+            "deformation_largest_mm": None if r.field is None else _number(r.largest_deformation_mm),
             "use": "correspondence only: sizes are measured on the scans as they are",
         },
         "quality": {

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from imaging import Volume
+from imaging import Comparison, Volume
 from imaging.synthetic import Ball, Thing, correlated_noise, render, torso
 
-SHAPE, SPACING = (100, 140, 190), (1.5, 1.25, 1.25)
+SHAPE, SPACING = (72, 116, 158), (2.0, 1.5, 1.5)
 HALF_WIDTH, HALF_DEPTH = 110.0, 78.0
 APART_MM = 15.0
 Points = NDArray[np.float64]
@@ -200,3 +201,23 @@ def recognised(centroids: Points, foci: list[Focus], within_mm: float = 4.0) -> 
     apart = np.linalg.norm(centroids[:, None] - np.array([f.place for f in foci]), axis=-1)
     nearest = apart.argmin(axis=1)
     return np.where(apart.min(axis=1) <= within_mm, nearest, -1)
+
+
+def judged(made: Pair, comparison: Comparison) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:
+    """Who is who against the truth (right, wrong, missed), and (fate, state) of every row that is one of the foci."""
+    before, after, matching = comparison.before, comparison.after, comparison.matching
+    parents = []
+    for exam, foci in ((before, made.foci_before), (after, made.foci_after)):
+        parents.append(np.array([foci[k].parent if k >= 0 else -1 for k in recognised(exam.centroids, foci)], int))
+    truth = {(i, j) for i, a in enumerate(parents[0]) for j, b in enumerate(parents[1]) if a == b >= 0}
+    found = {(int(i), int(j)) for i, j in zip(matching.partners.before, matching.partners.after, strict=True)}
+    found |= {(int(i), int(j)) for i, j in matching.parts}
+    known = {(i, j) for i, j in found if parents[0][i] >= 0 and parents[1][j] >= 0}
+    hit = len(known & truth)
+    states = []
+    numbers = [{int(f): k for k, f in enumerate(e.ids)} for e in (before, after)]
+    for old, new, state in comparison.changes[["baseline_finding_id", "followup_finding_id", "state"]].to_numpy():
+        parent = parents[1][numbers[1][int(new)]] if old is pd.NA else parents[0][numbers[0][int(old)]]
+        if parent >= 0:
+            states.append((made.fate[int(parent)], str(state)))
+    return np.array([hit, len(known) - hit, len(truth) - hit]), states

@@ -65,13 +65,13 @@ class Registration:
 
             index = ((places - self.view.origin) / self.view.step)[:, ::-1].T
             shift = [ndimage.map_coordinates(self.field[..., k], index, order=1, mode="nearest") for k in range(3)]
-            places = np.asarray(places + np.stack(shift, axis=1), dtype=np.float64)
+            places = places + np.stack(shift, axis=1)
         return geometry.to_world(self.matrix, places)
 
     def invert(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """LPS mm in the baseline of points of the follow-up, (n, 3): the deformation is undone step by step."""
         target = np.asarray(points, dtype=float).reshape(-1, 3)
-        back = np.linalg.inv(self.matrix)
+        back = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
         places = geometry.to_world(back, target)
         for _ in range(10 if self.field is not None else 0):
             places = places - (self.apply(places) - target) @ back[:3, :3].T

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ..columns import conform
 from .columns import TIMELINE
-from .compare import Comparison, compare, tracking
+from .compare import Comparison, compare
 from .exam import Exam
 from .matching import match
 from .params import FollowupParams, Limits
+from .rows import tracking
 
 Track = tuple[str, str]
 
@@ -108,7 +109,7 @@ def _named(
         names[int(j)] = known[int(i)]  # of merged findings the largest is the last to give its name
     returned: dict[int, int] = {}
     for earlier in range(len(comparisons) - 2, -1, -1):
-        since = {t for later in (*tracks[earlier + 1 :], names) for t in later if t}
+        since = {t for later in tracks[earlier + 1 :] for t in later} | {t for t in names if t}
         lost = [n for n, t in enumerate(tracks[earlier]) if t not in since]
         if not lost or all(names):
             continue

@@ -4,8 +4,8 @@
     python tests/benchmarks/bench_followup.py real FOLDER_OR_FILE...    # a scan against copies of itself, and others
     python tests/benchmarks/bench_followup.py speed                     # two scans of 400 slices, 100 findings each
 
-Pairs: shifts up to 20 mm, turns up to 10 degrees, with --breath soft tissue moves by up to so many mm; foci grow by twice
-the limit, vanish, appear, split and merge. Printed: F1 of who is who, calls by fate, and errors of place.
+Pairs: shifts up to 20 mm, turns up to 10 degrees, with --breath soft tissue moves by up to so many mm; foci grow by
+twice the limit, vanish, appear, split and merge. Printed: F1 of who is who, calls by fate, and errors of place.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ REASONS: dict[str, str] = {
     "geometry_mismatch": "a mask does not lie on the grid of the scan",
     "empty_mask": "a mask holds no voxel",
     "not_mask": "the values of a mask are not whole numbers",
+    "registration_failed": "two scans could not be brought together: they are not compared",
     "other_features": "a model and a table do not have the same features",
     "other_definition": "a table was made with other settings or definitions than a model was trained with",
     "not_model": "a file that is no model of calcimap, damaged, or not safe to read",

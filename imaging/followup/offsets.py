@@ -8,38 +8,48 @@ from numpy.typing import NDArray
 from .coarse_view import CoarseView
 
 STEP_MM = 8.0
-WINDOW_HU = (-400.0, 400.0)
+WINDOWS_HU = ((-400.0, 400.0), (100.0, 500.0))
+"""The body, and bone."""
 LEAST_OVERLAP = 0.25
 """Share of the smaller scan that both must hold."""
 APART = 3
 """Steps between two candidates: vertebrae are 30 to 40 mm apart."""
 
 
-def offsets(before: CoarseView, after: CoarseView, most: int = 4) -> list[NDArray[np.float64]]:
-    """The best translations, (4, 4) each, best first: peaks of the masked normalised cross-correlation.
+def offsets(before: CoarseView, after: CoarseView, most: int = 2) -> list[NDArray[np.float64]]:
+    """The best translations, (4, 4) each: peaks of the masked normalised cross-correlation, `most` of either kind.
 
-    Several, since the body repeats itself along the spine. Cross-correlation of two images of which each is known in
-    part only, by Fourier transform (Padfield, IEEE Trans Image Process 2012;21:2706).
+    Once of the body, whose outline tells where across the axis it lies, and once of dense bone, which tells how far
+    along it. Several, since the body repeats itself along the spine. Cross-correlation of two images of which each is
+    known in part only, by Fourier transform (Padfield, IEEE Trans Image Process 2012;21:2706).
     """
+    factor = max(1, round(STEP_MM / before.step))
+    masks = [_shrunk(v.inside.astype(np.float32), factor) > 0.5 for v in (before, after)]
+    found = []
+    for window in WINDOWS_HU:
+        one, two = (_shrunk(np.clip(v.values, *window), factor) for v in (before, after))
+        for shift in _peaks(*_masked_correlation(one, masks[0], two, masks[1]), np.array(two.shape), most):
+            matrix = np.eye(4)
+            matrix[:3, 3] = after.origin - before.origin - shift[::-1] * factor * before.step
+            found.append(matrix)
+    return found
+
+
+def _peaks(
+    correlation: NDArray[np.float64], overlap: NDArray[np.float64], shape: NDArray[np.int64], most: int
+) -> list[NDArray[np.int64]]:
+    """Shifts (z, y, x) of the highest peaks; element (n - 1) of each axis is no shift."""
     from skimage.feature import peak_local_max
 
-    factor = max(1, round(STEP_MM / before.step))
-    one, two = ((_shrunk(np.clip(v.values, *WINDOW_HU), factor), _shrunk(v.inside.astype(np.float32), factor) > 0.5)
-                for v in (before, after))  # fmt: skip
-    score = _masked_correlation(*one, *two)
+    # A torso looks like its own neighbour: in a small overlap it may do so by chance.
+    score = correlation * np.sqrt(overlap)
     peaks = peak_local_max(score, min_distance=APART, threshold_abs=0.0, num_peaks=most, exclude_border=False)
-    found = []
-    for peak in peaks:  # element (n - 1) of each axis is no shift
-        shift = peak - (np.array(two[0].shape) - 1)
-        matrix = np.eye(4)
-        matrix[:3, 3] = after.origin - before.origin - shift[::-1] * factor * before.step
-        found.append(matrix)
-    return found
+    return [peak - (shape - 1) for peak in peaks]
 
 
 def _masked_correlation(
     a: NDArray[np.float32], mask_a: NDArray[np.bool_], b: NDArray[np.float32], mask_b: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Correlation coefficient of `a` and shifted `b` over what both masks hold, for every shift; 0 where it is too
     little.
 
@@ -62,7 +72,8 @@ def _masked_correlation(
     product = np.maximum(var_x, 0) * np.maximum(var_y, 0)
     known = enough & (product > 1e-6 * product.max(initial=0))
     covariance = correlate(x, y) - sum_x * sum_y / n
-    return np.where(known, covariance / np.sqrt(np.where(known, product, 1)), 0.0)
+    overlap = n / max(min(mask_a.sum(), mask_b.sum()), 1)
+    return np.where(known, covariance / np.sqrt(np.where(known, product, 1)), 0.0), overlap
 
 
 def _shrunk(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:

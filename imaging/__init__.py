@@ -34,6 +34,15 @@ if TYPE_CHECKING:
     from .excluded import describe_excluded
     from .features import FEATURES, Feature, feature, features_page, measure
     from .flags import FLAGS
+    from .followup.change import volume_limit
+    from .followup.columns import BURDEN_CHANGES, CHANGES, STATES, TIMELINE
+    from .followup.comparability import Comparability, comparability
+    from .followup.compare import Comparison, compare, register_exams
+    from .followup.exam import Exam
+    from .followup.params import FollowupParams, Limits
+    from .followup.registration import Registration
+    from .followup.repeatability import Perturbation, differences, estimate_limits, repeats_of
+    from .followup.timeline import Timeline, follow
     from .geometry import axis_letters
     from .groups import group, summarize_groups
     from .knowledge.base import Entity, entities, load_entities
@@ -95,6 +104,15 @@ _HOME = {
     "features_page": "features",
     "FLAGS": "flags",
     "group_echoes": "echo_groups", "summarize_echo_groups": "echo_groups",
+    "BURDEN_CHANGES": "followup.columns", "CHANGES": "followup.columns", "STATES": "followup.columns",
+    "TIMELINE": "followup.columns",
+    "Comparability": "followup.comparability", "comparability": "followup.comparability",
+    "Comparison": "followup.compare", "compare": "followup.compare", "register_exams": "followup.compare",
+    "Exam": "followup.exam",
+    "FollowupParams": "followup.params", "Limits": "followup.params", "Registration": "followup.registration",
+    "Perturbation": "followup.repeatability", "differences": "followup.repeatability",
+    "estimate_limits": "followup.repeatability", "repeats_of": "followup.repeatability",
+    "Timeline": "followup.timeline", "follow": "followup.timeline", "volume_limit": "followup.change",
     "group": "groups", "summarize_groups": "groups",
     "dump_model": "learning.files", "load_model": "learning.files",
     "Model": "learning.model", "predict": "learning.model",
@@ -116,6 +134,8 @@ _HOME = {
 
 __all__ = [
     "BURDEN",
+    "BURDEN_CHANGES",
+    "CHANGES",
     "ECHO_REASONS",
     "ECHO_RULES",
     "EXCLUDED",
@@ -130,6 +150,8 @@ __all__ = [
     "REASONS",
     "RULES",
     "SCORES",
+    "STATES",
+    "TIMELINE",
     "TRACKING_ID",
     "VOCABULARY",
     "Anatomy",
@@ -139,23 +161,30 @@ __all__ = [
     "Clip",
     "CodecError",
     "Column",
+    "Comparability",
+    "Comparison",
     "Components",
     "Context",
     "Detection",
     "DetectionParams",
     "Echoes",
     "Entity",
+    "Exam",
     "Feature",
+    "FollowupParams",
     "Found",
     "GeometryError",
     "Identity",
     "Instance",
     "LimitError",
+    "Limits",
     "Model",
+    "Perturbation",
     "ReadError",
     "ReadParams",
     "RefusedError",
     "Region",
+    "Registration",
     "Rule",
     "RuleClassifier",
     "ScoreDefinition",
@@ -163,6 +192,7 @@ __all__ = [
     "Scoring",
     "Section",
     "Series",
+    "Timeline",
     "Training",
     "TruncatedError",
     "UltrasoundParams",
@@ -172,18 +202,23 @@ __all__ = [
     "axis_letters",
     "burden",
     "classify",
+    "comparability",
+    "compare",
     "confidence_map",
     "conform",
     "decoders",
     "describe_excluded",
     "describe_left_out",
     "detect",
+    "differences",
     "dump_model",
     "entities",
+    "estimate_limits",
     "feature",
     "features_page",
     "find_echoes",
     "find_series",
+    "follow",
     "group",
     "group_echoes",
     "listing",
@@ -203,12 +238,15 @@ __all__ = [
     "read_label_map",
     "read_mask",
     "read_volume",
+    "register_exams",
+    "repeats_of",
     "rule_classifier",
     "score",
     "scoring_of",
     "summarize_echo_groups",
     "summarize_groups",
     "train_model",
+    "volume_limit",
 ]
 
 

@@ -41,6 +41,7 @@ REASONS: dict[str, str] = {
     "empty_mask": "a mask holds no voxel",
     "not_mask": "the values of a mask are not whole numbers",
     "overlap": "segments share voxels: a voxel belongs to one finding",
+    "registration_failed": "two scans could not be brought together: they are not compared",
     "other_features": "a model and a table do not have the same features",
     "other_definition": "a table was made with other settings or definitions than a model was trained with",
     "not_model": "a file that is no model of calcimap, damaged, or not safe to read",

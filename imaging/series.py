@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -208,6 +209,10 @@ class Series:
         What tells this series from others under the same SeriesInstanceUID: ``acquisition``, ``kernel``, ``kvp``,
         ``temporal``, ``image_type``, ``orientation``, ``matrix``, ``frame_of_reference``, ``patient``, ``class``,
         ``file`` (multi-frame files), ``gap``; empty where nothing had to be split.
+    frame_of_reference : str
+        FrameOfReferenceUID: positions of two series with the same one are in one space. Identifies; never written.
+    acquired : date, optional
+        Day of the scan, for the interval between two. Never written.
     missing : tuple of int
         Slices of the grid that no file holds and that are interpolated (``on_gap="fill"``).
     """
@@ -226,6 +231,8 @@ class Series:
     affine: Affine | None = field(default=None, compare=False)
     split_by: tuple[str, ...] = ()
     missing: tuple[int, ...] = ()
+    frame_of_reference: str = ""
+    acquired: date | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .batch import run
     from .config import Config
+    from .exams import open_exam
+    from .followup import compare, repeatability
     from .hypotheses import rank_study
-    from .results import ClipResult, Failure, ScanResult, StudyResult
+    from .results import ClipResult, Failure, FollowupResult, ScanResult, StudyResult
     from .scan import analyze
     from .training import open_model, predict_table, train, write_model
 
@@ -17,12 +19,16 @@ _HOME = {
     "ClipResult": "results",
     "Config": "config",
     "Failure": "results",
+    "FollowupResult": "results",
     "ScanResult": "results",
     "StudyResult": "results",
     "analyze": "scan",
+    "compare": "followup",
+    "open_exam": "exams",
     "open_model": "training",
     "predict_table": "training",
     "rank_study": "hypotheses",
+    "repeatability": "followup",
     "run": "batch",
     "train": "training",
     "write_model": "training",
@@ -32,12 +38,16 @@ __all__ = [
     "ClipResult",
     "Config",
     "Failure",
+    "FollowupResult",
     "ScanResult",
     "StudyResult",
     "analyze",
+    "compare",
+    "open_exam",
     "open_model",
     "predict_table",
     "rank_study",
+    "repeatability",
     "run",
     "train",
     "write_model",

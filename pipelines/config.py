@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from imaging import DetectionParams, ReadParams, ScoreParams, UltrasoundParams, UsageError
+from imaging import DetectionParams, FollowupParams, ReadParams, ScoreParams, UltrasoundParams, UsageError
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Config:
     scores: ScoreParams = field(default_factory=ScoreParams)
     ultrasound: UltrasoundParams = field(default_factory=UltrasoundParams)
     dicom: DicomObjects = field(default_factory=DicomObjects)
+    followup: FollowupParams = field(default_factory=FollowupParams)
     privacy: Privacy = field(default_factory=Privacy)
     batch: Batch = field(default_factory=Batch)
 
@@ -120,9 +121,9 @@ class Config:
         return values
 
     def digest(self) -> str:
-        """Hash of everything that changes results."""
+        """Hash of everything that changes the results of a run; what follow-up does with them is no part of it."""
         values = dataclasses.asdict(self)
-        del values["batch"], values["reading"]["threads"]
+        del values["batch"], values["followup"], values["reading"]["threads"]
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -70,15 +70,30 @@ def claimed(out: Path, shard: str = "") -> Iterator[Place]:
         shutil.rmtree(place.work, ignore_errors=True)
 
 
+def claim(out: Path, mark: str = RUN) -> Path:
+    """The output folder, made if need be, and marked as ours by the file `mark` before anything is written.
+
+    Raises
+    ------
+    UsageError
+        A file, a folder of somebody else, or not writable.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise UsageError("the output is a file; give a folder", out)
+        if out.is_dir() and any(out.iterdir()) and not (out / mark).is_file():
+            raise UsageError("the output folder is not empty and not written by calcimap; give another one", out)
+        out.mkdir(parents=True, exist_ok=True)
+        out = out.resolve()
+        with contextlib.suppress(FileExistsError), (out / mark).open("x", encoding="utf-8") as stream:
+            stream.write(json.dumps({"finished": False}) + "\n")  # the first file there: now the folder is ours
+    except OSError as error:
+        raise UsageError(f"the output folder cannot be used ({error.strerror}); check its permissions", out) from None
+    return out
+
+
 def _claim(out: Path, shard: str) -> Place:
-    if out.exists() and not out.is_dir():
-        raise UsageError("the output is a file; give a folder", out)
-    if out.is_dir() and any(out.iterdir()) and not (out / RUN).is_file():
-        raise UsageError("the output folder is not empty and not written by calcimap; give another one", out)
-    out.mkdir(parents=True, exist_ok=True)
-    out = out.resolve()
-    with contextlib.suppress(FileExistsError), (out / RUN).open("x", encoding="utf-8") as stream:
-        stream.write(json.dumps({"finished": False}) + "\n")  # the first file there: now the folder is ours
+    out = claim(out)
     own_folder(out / "scans")
     tables = own_folder(own_folder(out / "shards") / shard) if shard else out
     work = own_folder(out / WORK)

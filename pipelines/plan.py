@@ -149,6 +149,7 @@ def _entry(series: Series, scan_id: str, found: Found, salt: str) -> Entry:
         keys={
             "patient_key": provenance.key(series.patient_identity, salt) or None,
             "study_key": provenance.key(series.study_identity, salt) or None,
+            "frame_key": provenance.key(series.frame_of_reference, salt) or None,
             "n_files": len(series.instances),
         },
         path=os.path.relpath(common, base),

@@ -12,7 +12,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imaging import BURDEN, HYPOTHESES, CalcimapError, Clip, Detection, Echoes, Volume, burden, conform
+from imaging import (
+    BURDEN,
+    BURDEN_CHANGES,
+    CHANGES,
+    HYPOTHESES,
+    CalcimapError,
+    Clip,
+    Detection,
+    Echoes,
+    Timeline,
+    Volume,
+    burden,
+    conform,
+)
 
 from .schemas import SCANS as SCANS  # the writers take it from here
 from .schemas import SCHEMAS, read_batches, read_columns, row_count
@@ -205,3 +218,31 @@ class StudyResult:
 
     def _whole(self, name: str) -> pd.DataFrame:
         return pd.concat(self.batches(name), ignore_index=True)
+
+
+@dataclass(frozen=True, eq=False)
+class FollowupResult:
+    """What a comparison found; the same tables lie in `out`.
+
+    Parameters
+    ----------
+    out : Path
+        The output folder.
+    timeline : Timeline
+        The scans, each compared with the one before.
+    """
+
+    out: Path
+    timeline: Timeline
+
+    @property
+    def changes(self) -> pd.DataFrame:
+        """Rows of all comparisons, one after the other: columns of `imaging.CHANGES`."""
+        tables = [c.changes for c in self.timeline.comparisons]
+        return conform(pd.concat(tables, ignore_index=True), CHANGES)
+
+    @property
+    def burden(self) -> pd.DataFrame:
+        """Sums of all comparisons: columns of `imaging.BURDEN_CHANGES`."""
+        tables = [c.burden for c in self.timeline.comparisons]
+        return conform(pd.concat(tables, ignore_index=True), BURDEN_CHANGES)

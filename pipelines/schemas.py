@@ -20,6 +20,7 @@ SCANS: dict[str, Column] = {
     for c in (
         Column("scan_id", "string", "", "salted hash of the series' identity, the same for the same input", "calcimap"),
         Column("patient_key", "string", "", "salted hash of PatientID, to join rows of a patient", "calcimap"),
+        Column("frame_key", "string", "", "salted hash of FrameOfReferenceUID: scans in one space", "calcimap"),
         Column("study_key", "string", "", "salted hash of StudyInstanceUID", "calcimap"),
         Column("status", "string", "", "analysed, refused, failed or ignored", "calcimap"),
         Column("reason", "string", "", "why it was not analysed: a code of imaging.REASONS", "calcimap"),
@@ -101,7 +102,10 @@ _TYPES = {"string": pa.string(), "Int64": pa.int64(), "float64": pa.float64(), "
 @cache
 def arrow_schema(name: str) -> pa.Schema:
     """Columns of a table with unit, definition and source, and what pandas needs to restore its types."""
-    columns = SCHEMAS[name]
+    return _schema(SCHEMAS[name])
+
+
+def _schema(columns: dict[str, Column]) -> pa.Schema:
     fields = [
         pa.field(c.name, _TYPES[c.dtype], metadata={"unit": c.unit, "definition": c.definition, "source": c.source})
         for c in columns.values()
@@ -121,6 +125,13 @@ def to_arrow(table: pd.DataFrame, name: str) -> pa.Table:
     """A conformed table as Arrow; column by column, which for few rows takes a quarter of `Table.from_pandas`."""
     schema = arrow_schema(name)
     return pa.Table.from_arrays([pa.array(table[f.name], f.type, from_pandas=True) for f in schema], schema=schema)
+
+
+def write_table(table: pd.DataFrame, columns: dict[str, Column], file: Path) -> None:
+    """A table of other columns than those of a run; unit, definition and source stand in the metadata of each field."""
+    schema = _schema(columns)
+    arrays = [pa.array(table[f.name], f.type, from_pandas=True) for f in schema]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), file)
 
 
 def write_part(table: pd.DataFrame, name: str, folder: Path) -> None:

@@ -279,4 +279,6 @@ def _series(
         affine=grid.affine if grid else None,
         split_by=name.split_by,
         missing=grid.missing if grid else (),
+        frame_of_reference=next((h.frame_of_reference for h, _ in records if h.frame_of_reference), ""),
+        acquired=first.acquired,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ TAGS = (
         "PatientID ManufacturerModelName PatientAge ContrastBolusAgent BodyPartExamined SliceThickness KVP "
         "SpacingBetweenSlices ConvolutionKernel PatientPosition StudyInstanceUID SeriesInstanceUID "
         "AcquisitionNumber ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID "
+        "AcquisitionDate SeriesDate StudyDate "
         "TemporalPositionIdentifier ConcatenationUID InConcatenationTotalNumber SamplesPerPixel "
         "PhotometricInterpretation NumberOfFrames "
         "Rows Columns PixelSpacing RescaleIntercept RescaleSlope RescaleType"
@@ -86,6 +88,8 @@ class Header:
         Codes of `imaging.flags.FLAGS`.
     parts : int
         Files of a concatenation; 1 for others.
+    acquired : date, optional
+        Day of the acquisition, or else of the series or the study. Identifies; stays inside the process.
     content : str
         Hash of the whole file where it names neither its series nor itself; empty otherwise.
     """
@@ -107,6 +111,7 @@ class Header:
     preamble: bool = True
     flags: tuple[str, ...] = ()
     parts: int = 1
+    acquired: date | None = None
     content: str = ""
 
     @property
@@ -236,8 +241,19 @@ def _header(file: DicomFile, source: Source, place: Place, sop_class: str) -> He
         preamble=file.preamble,
         flags=flags,
         parts=_count(elements, "InConcatenationTotalNumber") or 1,
+        acquired=_day(elements),
         content="" if elements.text("SeriesInstanceUID") or basis["sop_instance_uid"] else _digest(source),
     )
+
+
+def _day(elements: Elements) -> date | None:
+    """The day of the scan, for intervals; None where no header date is one."""
+    for keyword in ("AcquisitionDate", "SeriesDate", "StudyDate"):
+        try:
+            return datetime.strptime(elements.text(keyword).strip(), "%Y%m%d").date()
+        except ValueError:
+            continue
+    return None
 
 
 def _digest(source: Source) -> str:

@@ -19,14 +19,14 @@ import typer
 
 from .app import app
 
-from . import study, lists, models  # isort: skip  # the order of --help
+from . import study, followup, lists, models  # isort: skip  # the order of --help
 
 if TYPE_CHECKING:
     from imaging import CalcimapError
 
 STOPPED = 130
 
-__all__ = ["app", "lists", "main", "models", "study"]
+__all__ = ["app", "followup", "lists", "main", "models", "study"]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,6 +17,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from imaging import Detection
+
 from ..results import ScanResult
 from .crops import Crop
 from .views import View, outlines, projected_labels, slice_labels, view_along
@@ -66,22 +68,23 @@ CROP_WINDOW = Window(700, 200)
 PROJECTION_WINDOW = Window(1500, 550)
 
 
-def draw_crop(axes: Axes, result: ScanResult, crop: Crop, window: Window = CROP_WINDOW) -> None:
+def draw_crop(axes: Axes, detection: Detection, crop: Crop, window: Window = CROP_WINDOW) -> None:
     """A crop of a slice: findings outlined and numbered, excluded candidates outlined thinner.
 
     Parameters
     ----------
     axes : matplotlib Axes
         Square; limits, ticks and frame are set here.
-    result : ScanResult
+    detection : Detection
     crop : Crop
     window : Window
     """
-    detection, view = result.detection, view_along(result.volume, 0)
+    volume = detection.volume
+    view = view_along(volume, 0)
     x, y = crop.centre
     half = crop.field_mm / 2
     bounds = (x - half, y - half, x + half, y + half)
-    _show(axes, view, result.volume.array[crop.slice_index], bounds, window, "nearest")
+    _show(axes, view, volume.array[crop.slice_index], bounds, window, "nearest")
     excluded = detection.excluded.components
     for parts, numbers, colour, width in (
         (excluded, np.arange(1, len(excluded) + 1), EXCLUDED_COLOUR, 0.6),

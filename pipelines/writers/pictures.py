@@ -100,7 +100,7 @@ def compose_overview(result: ScanResult | ClipResult, theme: Theme = DARK) -> Fi
         axes = _axes(
             figure, MARGIN + column * (side + GAP), grid_top + row * (side + CAPTION + GAP) + CAPTION, side, side
         )
-        draw_crop(axes, result, crop, CROP_WINDOW)
+        draw_crop(axes, result.detection, crop, CROP_WINDOW)
         _caption(axes, _crop_caption(result, crop), side, theme)
     return figure
 

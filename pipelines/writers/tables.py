@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from imaging import Section, page
+from imaging import Column, Section, page
 
 from ..files import replacing
 from ..results import StudyResult
@@ -32,13 +33,18 @@ def write_parquet(study: StudyResult) -> None:
 
 
 def write_dictionary(out: Path) -> None:
-    """``columns.json``: name, unit, dtype, definition and source of every column of every table."""
+    """``columns.json``: name, unit, dtype, definition and source of every column of every table of a run."""
+    write_columns(SCHEMAS, out)
+
+
+def write_columns(schemas: Mapping[str, Mapping[str, Column]], out: Path) -> None:
+    """``columns.json`` of some tables."""
     dictionary = {
         table: [
             {"name": c.name, "unit": c.unit, "dtype": c.dtype, "definition": c.definition, "source": c.source}
             for c in columns.values()
         ]
-        for table, columns in SCHEMAS.items()
+        for table, columns in schemas.items()
     }
     with replacing(out / "columns.json") as stream:
         stream.write(json.dumps(dictionary, indent=1) + "\n")

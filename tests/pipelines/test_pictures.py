@@ -221,7 +221,7 @@ def test_a_crop_is_outlined_where_the_finding_is(result):
     figure = Figure(figsize=(4, 4), dpi=100)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
-    draw_crop(axes, result, Crop(z, centre, 40.0, (1,)))
+    draw_crop(axes, result.detection, Crop(z, centre, 40.0, (1,)))
     canvas.draw()
     image = np.asarray(canvas.buffer_rgba())[:, :, :3]
     down, across = np.nonzero(near(image, FINDING_COLOUR))

@@ -1,0 +1,73 @@
+"""Assignment and overlap against brute force."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imaging.followup.matching import Pairs, assign
+from imaging.followup.overlap import Points, overlaps
+
+
+def cheapest(cost, unmatched):
+    """Least total cost over every way to pair rows with columns, by trying all."""
+    rows, columns = cost.shape
+    best = unmatched * (rows + columns)
+    for size in range(1, min(rows, columns) + 1):
+        for chosen in itertools.combinations(range(rows), size):
+            for partners in itertools.permutations(range(columns), size):
+                total = sum(cost[i, j] for i, j in zip(chosen, partners, strict=True))
+                best = min(best, total + unmatched * (rows + columns - 2 * size))
+    return best
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 10_000))
+def test_the_assignment_costs_least(rows, columns, seed):
+    rng = np.random.default_rng(seed)
+    cost = np.where(rng.random((rows, columns)) < 0.7, rng.uniform(0, 4, (rows, columns)), np.inf)
+    i, j = np.nonzero(np.isfinite(cost))
+    zero = np.zeros(len(i))
+    pairs = Pairs(i, j, zero, zero, cost[i, j])
+    chosen = assign(pairs, 1.2)
+    assert len(set(i[chosen])) == len(set(j[chosen])) == chosen.sum()
+    total = cost[i, j][chosen].sum() + 1.2 * (rows + columns - 2 * chosen.sum())
+    assert total == pytest.approx(cheapest(cost, 1.2))
+
+
+def ball(centre, radius):
+    axes = [np.arange(np.floor(c - radius), np.ceil(c + radius) + 1) for c in centre]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    return points[((points - centre) ** 2).sum(axis=1) <= radius**2]
+
+
+def test_overlap_is_that_of_sets():
+    one, two = ball((0, 0, 0), 5), ball((4, 0, 0), 5)
+    far = ball((60, 0, 0), 3)
+    points = Points(np.concatenate([two, far]), np.repeat([0, 1], [len(two), len(far)]), 2)
+    found = overlaps(Points(one, np.zeros(len(one), int), 1), points, 1.0)
+    steps = np.array([(0, 0, 0), *np.eye(3, dtype=int), *-np.eye(3, dtype=int)])
+
+    def grown(cells):
+        return {tuple(p) for p in (cells[:, None] + steps).reshape(-1, 3)}
+
+    a, b = {tuple(p) for p in one}, {tuple(p) for p in two}
+    wide = grown(one), grown(two)
+    assert found.dilated.toarray()[0] == pytest.approx([len(wide[0] & wide[1]) / len(wide[0] | wide[1]), 0])
+    assert found.core.toarray()[0, 0] == pytest.approx(len(a & b) / min(len(a), len(b)))
+    assert found.before_inside.toarray()[0, 0] == pytest.approx(len(a & wide[1]) / len(a))
+    assert found.after_inside.toarray()[0, 0] == pytest.approx(len(b & wide[0]) / len(b))
+
+
+def test_large_masks_take_a_coarser_lattice_and_keep_their_overlap():
+    one, two = ball((0, 0, 0), 30), ball((15, 0, 0), 30)
+    found = overlaps(Points(one, np.zeros(len(one), int), 1), Points(two, np.zeros(len(two), int), 1), 3.0)
+    shared = len({tuple(p) for p in one} & {tuple(p) for p in two}) / len(one)
+    assert found.core.toarray()[0, 0] == pytest.approx(shared, abs=0.03)
+
+
+def test_nothing_overlaps_nothing():
+    none = Points(np.zeros((0, 3)), np.zeros(0, int), 0)
+    assert overlaps(none, none, 3.0).dilated.shape == (0, 0)

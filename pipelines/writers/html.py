@@ -30,7 +30,7 @@ def write_page(file: Path, template: str, contents: Mapping[str, Any]) -> None:
     ----------
     file : Path
     template : str
-        Its style and script are ``pages/<template>.css`` and ``.js``.
+        Its style and script are ``pages/<template>.css`` and ``.js``; a page may have no script.
     contents : mapping
         What the template names.
     """
@@ -42,9 +42,12 @@ def write_page(file: Path, template: str, contents: Mapping[str, Any]) -> None:
         loader=PackageLoader(__package__, "pages"),
     )  # fmt: skip
     environment.filters |= {"number": number, "text": text, "count": count, "words": words, "unit": unit}
-    style, script = page_source("base.css") + page_source(f"{template}.css"), page_source(f"{template}.js")
+    style = page_source("base.css") + page_source(f"{template}.css")
+    script = (
+        page_source(f"{template}.js") if (resources.files(__package__) / "pages" / f"{template}.js").is_file() else ""
+    )
     policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script) if script else 'none'}'; "
         "base-uri 'none'; form-action 'none'"
     )
     page = environment.get_template(f"{template}.html.jinja")

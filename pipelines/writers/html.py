@@ -46,6 +46,7 @@ def write_page(file: Path, template: str, contents: Mapping[str, Any]) -> None:
     script = (
         page_source(f"{template}.js") if (resources.files(__package__) / "pages" / f"{template}.js").is_file() else ""
     )
+    allowed = _digest(script) if script else "none"
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script) if script else 'none'}'; "
         "base-uri 'none'; form-action 'none'"

@@ -43,12 +43,11 @@ def write_page(file: Path, template: str, contents: Mapping[str, Any]) -> None:
     )  # fmt: skip
     environment.filters |= {"number": number, "text": text, "count": count, "words": words, "unit": unit}
     style = page_source("base.css") + page_source(f"{template}.css")
-    script = (
-        page_source(f"{template}.js") if (resources.files(__package__) / "pages" / f"{template}.js").is_file() else ""
-    )
+    own = resources.files(__package__) / "pages" / f"{template}.js"
+    script = page_source(own.name) if own.is_file() else ""
     allowed = _digest(script) if script else "none"
     policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script) if script else 'none'}'; "
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{allowed}'; "
         "base-uri 'none'; form-action 'none'"
     )
     page = environment.get_template(f"{template}.html.jinja")

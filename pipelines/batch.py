@@ -276,9 +276,9 @@ def _write(work: _Work, formats: tuple[str, ...], keep_identifiers: bool, *, fin
 
 
 def _rehearse(place: Place, formats: tuple[str, ...]) -> None:
-    """Write the tables of a scan that is none into the folder for what is not finished.
+    """Write the tables of a run without findings into the folder for what is not finished.
 
-    What is in the way of tables shows before the night and not after it, and their memory is taken from the start.
+    What is in the way of tables and report shows before the night and not after it, and their libraries are loaded.
     """
     folder = place.work / "rehearsal"
     (folder / "tables").mkdir(parents=True)

@@ -53,7 +53,7 @@ def curvature_radius(f: Foci) -> Array:
     return f.topology.curvature_radius
 
 
-@feature("lobes", unit="", dtype="Int64", source="maxima of the distance map; necks at most 0.8 times as deep")
+@feature("lobes", unit="", dtype="Int64", source="maxima of the distance map; necks at most 0.92 times as deep")
 def lobes(f: Foci) -> Array:
     """Convex lobes: maxima of the depth below the surface that are separated by necks."""
     return f.topology.lobes
@@ -67,7 +67,10 @@ def euler_number(f: Foci) -> Array:
 
 @feature("layers", unit="1", source="250 rays from the fitted centre, clinical.md section 1.3")
 def layers(f: Foci) -> Array:
-    """Mean number of times that a ray from the fitted centre enters the mask: 1 for a shell, 3 for three of them."""
+    """Mean number of times that a ray from the fitted centre enters the mask: 1 for a shell, 3 for three of them.
+
+    Missing for dots, compact bodies, and bodies that fewer than a tenth of the lines of the grid enter again.
+    """
     return f.rays.layers
 
 

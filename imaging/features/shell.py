@@ -15,7 +15,7 @@ LEAST_SHARE = 0.5
 """Bound of the correction: a wall as thick as the radius is no shell."""
 
 
-@feature("shell_fit_residual", unit="1", source="linear least squares, sphere or ellipsoid")
+@feature("shell_fit_residual", unit="1", source="least squares of distances (sphere) or linear (ellipsoid)")
 def shell_fit_residual(f: Foci) -> Array:
     """Standard deviation of the voxels' distances from the fitted surface, over its radius; missing below 10 voxels."""
     return f.sphere.residual

@@ -15,6 +15,8 @@ from .params import FollowupParams
 
 BONE_MM = 2.0
 """Findings this near to bone move with it."""
+NEIGHBOURS, LEAST_NEIGHBOURS, NEIGHBOURHOOD_MM = 7, 4, 60.0
+"""Partners that tell where a finding lies, how few of them tell nothing, and how far away they may be."""
 
 
 class Way(Protocol):
@@ -53,7 +55,7 @@ class Matching:
     cluster_before, cluster_after : (n,), (m,) ndarray of int
         Number of the cluster of every finding: partners and parts have the same one.
     places : (n, 3) ndarray
-        Where the findings of the baseline lie in the follow-up, LPS mm.
+        Where the findings of the baseline lie in the follow-up, LPS mm: by the registration and their neighbours.
     """
 
     partners: Pairs
@@ -64,7 +66,8 @@ class Matching:
 
 
 def match(before: Exam, after: Exam, registration: Way, params: FollowupParams | None = None) -> Matching:
-    """Partners by the assignment of least total cost, then parts of what split or merged.
+    """Partners by the assignment of least total cost, again where their neighbours say they lie, then parts of what
+    split or merged.
 
     Cost of a pair: distance / gate + 0.5 |ln(V1/V0)| + 0.3 |ln(HU1/HU0)| + 1 if the pattern differs + 0.5 (1 - overlap
     of the dilated masks). A finding left alone costs 1.2, so partners cost at most 2.4. Organs that are known and
@@ -79,7 +82,12 @@ def match(before: Exam, after: Exam, registration: Way, params: FollowupParams |
     """
     params = params or FollowupParams()
     places = registration.apply(before.centroids)
-    shared = _overlaps(before, after, registration, params)
+    still = np.zeros_like(places)
+    pairs = _gated(before, after, places, _overlaps(before, after, registration, still, params), params)
+    partners = pairs.take(assign(pairs, params.unmatched))
+    shift = neighbours_shift(places, partners, after.centroids)
+    shared = _overlaps(before, after, registration, shift, params)
+    places = places + shift
     pairs = _gated(before, after, places, shared, params)
     partners = pairs.take(assign(pairs, params.unmatched))
     parts = _parts(before, after, partners, shared, params)
@@ -87,11 +95,46 @@ def match(before: Exam, after: Exam, registration: Way, params: FollowupParams |
     return Matching(partners, parts, *clusters, places)
 
 
-def _overlaps(before: Exam, after: Exam, registration: Way, params: FollowupParams) -> Overlaps:
+def neighbours_shift(places: NDArray[np.float64], partners: Pairs, after: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What registration left over where each finding lies, as its neighbours show it, mm (n, 3).
+
+    The median of the distances, axis by axis, of the nearest partners but its own: tissue moves together, and what the
+    few millimetres are by which a part lies beside its whole is told by who surrounds it. Nothing where few are known,
+    or where that does not tell the places of the partners better than the registration alone.
+
+    Parameters
+    ----------
+    places : (n, 3) ndarray
+        Of the baseline in the follow-up, by the registration, LPS mm.
+    partners : Pairs
+    after : (m, 3) ndarray
+        Places of the follow-up, LPS mm.
+    """
+    from scipy.spatial import cKDTree
+
+    known = places[partners.before]
+    left = after[partners.after] - known
+    shift = np.zeros_like(places)
+    if len(known) <= LEAST_NEIGHBOURS:
+        return shift
+    apart, near = cKDTree(known).query(places, min(NEIGHBOURS + 1, len(known)), distance_upper_bound=NEIGHBOURHOOD_MM)
+    other = np.isfinite(apart) & (partners.before[np.minimum(near, len(known) - 1)] != np.arange(len(places))[:, None])
+    seen = other.sum(axis=1) >= LEAST_NEIGHBOURS
+    around = np.where(other[seen, :, None], left[np.minimum(near[seen], len(known) - 1)], np.nan)
+    shift[seen] = np.nanmedian(around, axis=1)
+    told = left - shift[partners.before]
+    better = np.median(np.linalg.norm(told, axis=1)) < np.median(np.linalg.norm(left, axis=1))
+    return shift if better else np.zeros_like(shift)
+
+
+def _overlaps(
+    before: Exam, after: Exam, registration: Way, shift: NDArray[np.float64], params: FollowupParams
+) -> Overlaps:
     points = []
-    for exam, move in ((before, registration.apply), (after, lambda p: p)):
-        places = move(exam.components.coordinates @ exam.affine[:3, :3].T + exam.affine[:3, 3])
-        points.append(Points(places, exam.components.component.astype(np.int64), len(exam)))
+    for exam, move in ((before, lambda p, owner: registration.apply(p) + shift[owner]), (after, lambda p, _: p)):
+        owner = exam.components.component.astype(np.int64)
+        places = move(exam.components.coordinates @ exam.affine[:3, :3].T + exam.affine[:3, 3], owner)
+        points.append(Points(places, owner, len(exam)))
     spacing = max(before.largest_spacing_mm, after.largest_spacing_mm)
     return overlaps(points[0], points[1], max(params.dilation_mm, min(spacing, 5.0)))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging.followup.matching import Pairs, assign
+from imaging.followup.matching import Pairs, assign, neighbours_shift
 from imaging.followup.overlap import Points, overlaps
 
 
@@ -71,3 +71,34 @@ def test_large_masks_take_a_coarser_lattice_and_keep_their_overlap():
 def test_nothing_overlaps_nothing():
     none = Points(np.zeros((0, 3)), np.zeros(0, int), 0)
     assert overlaps(none, none, 3.0).dilated.shape == (0, 0)
+
+
+def moved(seed, lean=0.05):
+    """60 places, and where a smooth motion brings them: up to some millimetres."""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(-60, 60, (60, 3))
+    drift = np.stack([lean * places[:, 1], 2 + 0 * places[:, 0], -lean * places[:, 2]], axis=1)
+    numbers = np.arange(60)
+    return places, drift, Pairs(numbers, numbers, *np.zeros((3, 60)))
+
+
+def test_neighbours_tell_what_registration_left():
+    places, drift, partners = moved(1)
+    shift = neighbours_shift(places, partners, places + drift)
+    assert np.abs(shift - drift).max() < 2.0
+    assert np.median(np.linalg.norm(shift - drift, axis=1)) < 0.25 * np.median(np.linalg.norm(drift, axis=1))
+
+
+def test_a_finding_does_not_tell_its_own_place_nor_lead_its_neighbours_astray():
+    places, drift, partners = moved(2, lean=0.0)
+    after = places + drift
+    after[7] += (5.0, -5.0, 0.0)  # half of what split
+    np.testing.assert_allclose(neighbours_shift(places, partners, after), drift, atol=1e-9)
+
+
+def test_neighbours_are_not_heard_where_they_tell_nothing():
+    places, drift, partners = moved(3)
+    few = Pairs(*(np.asarray(v)[:4] for v in (partners.before, partners.after, *np.zeros((3, 4)))))
+    assert not neighbours_shift(places, few, places + drift).any()
+    noise = np.random.default_rng(4).normal(0, 1, places.shape)
+    assert not neighbours_shift(places, partners, places + noise).any()

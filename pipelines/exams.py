@@ -82,7 +82,8 @@ def _of_scan(place: Path, config: Config) -> Exam:
     exam = Exam.of(
         result.detection, result.findings, scan_id=name, frame=_frame(series[0], config), acquired=series[0].acquired
     )
-    return exam.replace(facts={**exam.facts, "score_definition": result.record["score_definition"]})
+    facts = {**exam.facts, "score_definition": result.record["score_definition"]}
+    return exam.replace(facts=facts, series=series[0])
 
 
 def _of_run(out: Path, scan_id: str | None, images: Sequence[str | Path], config: Config) -> Exam:
@@ -113,6 +114,7 @@ def _of_run(out: Path, scan_id: str | None, images: Sequence[str | Path], config
         name,
         "" if pd.isna(frame) else str(frame),
         None if source is None else source.series.acquired,
+        None if source is None else source.series,
     )
 
 

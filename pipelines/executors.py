@@ -152,8 +152,9 @@ def _alarm(seconds: float) -> Iterator[None]:
 class DaskExecutor:
     """Jobs on Dask workers, one for each thread.
 
-    A mark on disk says that a job was begun: where Dask sends it out again because its worker is gone, the mark tells,
-    whatever the scheduler is set to, and nothing that only waited on that worker is taken for lost. Time is kept by a
+    A mark on disk says that a job was begun and is not finished: where Dask sends it out again because its worker is
+    gone, the mark tells, whatever the scheduler is set to, and nothing that only waited on that worker, or was finished
+    by it, is taken for lost. Time is kept by a
     watchdog in the worker, which ends the process even while a library holds it; an entry in the mark says why.
 
     Parameters
@@ -231,20 +232,27 @@ class DaskExecutor:
 
 
 def _guarded(function: Callable[[Item], Result], item: Item, mark: Path, seconds: float) -> Result | Lost:
-    """What a worker runs: the function once, within its time; `Lost` where a worker began it and did not finish."""
+    """What a worker runs: the function within its time; `Lost` where a worker began it and did not finish.
+
+    A result may be lost with a worker that a later job took down, before anybody fetched it: the mark is gone by then,
+    and the job is done again.
+    """
     try:
         stream = mark.open("x", encoding="utf-8")
     except FileExistsError:
         return Lost("timeout" if mark.stat().st_size else "worker_died")
     except OSError:  # no place for marks: the function will find out and say so
         return function(item)
-    with stream:
-        if seconds:
-            faulthandler.dump_traceback_later(seconds, exit=True, file=stream)
-        try:
-            return function(item)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    try:
+        with stream:
+            if seconds:
+                faulthandler.dump_traceback_later(seconds, exit=True, file=stream)
+            try:
+                return function(item)
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

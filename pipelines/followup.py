@@ -30,6 +30,7 @@ from .config import Config
 from .exams import open_exam
 from .place import claim
 from .results import FollowupResult
+from .writers.dicom.followup import write_followup_sr
 from .writers.followup import write_followup
 from .writers.followup_report import write_followup_report
 
@@ -44,6 +45,7 @@ def compare(
     config: Config | None = None,
     limits: str | Path | Limits | None = None,
     intervals: Sequence[int] = (),
+    sr: bool = False,
 ) -> FollowupResult:
     """Compare scans of one patient, the earliest first, and write the output folder.
 
@@ -60,13 +62,16 @@ def compare(
         What `calcimap repeatability` wrote; the literature's by default.
     intervals : sequence of int
         Days between each scan and the one before, where headers do not say.
+    sr : bool
+        Write a DICOM SR for each scan as well. It carries the identity of its patient.
 
     Raises
     ------
     UsageError
         Fewer than two scans, or a path that is none.
     RefusedError
-        ``registration_failed``: another patient, another part of the body, or no image to register.
+        ``registration_failed``: another patient, another part of the body, or no image to register;
+        ``no_dicom_source``: an SR is asked for, and a scan is no DICOM.
     """
     if len(scans) < 2:
         raise UsageError("a comparison takes two scans or more, the earliest first")
@@ -78,6 +83,8 @@ def compare(
     exams = [open_exam(place, images, config) for place in scans]
     timeline = follow(exams, config.followup, limits=used, intervals=list(intervals))
     result = FollowupResult(folder, timeline)
+    if sr:
+        write_followup_sr(result, config)
     write_followup(result)
     write_followup_report(result)
     record = {

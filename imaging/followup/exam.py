@@ -24,6 +24,7 @@ from ..params import DetectionParams
 from ..patterns import name_patterns
 from ..scores import score
 from ..separate import Candidates
+from ..series import Series
 from ..volume import Volume
 
 
@@ -50,6 +51,8 @@ class Exam:
         What tells frames of reference apart, a UID or a hash of it; empty where unknown. Never written.
     acquired : date, optional
         Day of the scan, for the interval. Never written.
+    series : Series, optional
+        What it was read from, for objects that refer to it. Never written elsewhere.
     """
 
     components: Components
@@ -61,6 +64,7 @@ class Exam:
     scan_id: str = ""
     frame: str = ""
     acquired: date | None = None
+    series: Series | None = None
 
     def __post_init__(self) -> None:
         if len(self.components) != len(self.findings):

@@ -37,6 +37,9 @@ def compare(
     interval_days: Annotated[
         list[int] | None, typer.Option("--interval-days", help="between a scan and the one before; repeatable")
     ] = None,
+    sr: Annotated[
+        bool, typer.Option("--sr", help="a DICOM SR for each scan as well; it carries the patient's identity")
+    ] = False,
     config: ConfigFile = None,
     settings: Settings = None,
 ) -> None:
@@ -48,7 +51,7 @@ def compare(
 
     made = compare_scans(
         scans, out, images=images or (), config=Config.load(config, settings or ()), limits=limits,
-        intervals=interval_days or (),
+        intervals=interval_days or (), sr=sr,
     )  # fmt: skip
     for c in made.timeline.comparisons:
         registration = c.registration.method.replace("_", " ")

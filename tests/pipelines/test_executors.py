@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from imaging import UsageError
-from pipelines.executors import DaskExecutor, Job, Limits, Lost, executor
+from pipelines.executors import DaskExecutor, Job, Limits, Lost, _guarded, executor
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +69,21 @@ def test_workers_lose_only_what_dies_hangs_or_takes_too_much(tmp_path):
         hurried = DaskExecutor(workers._client, Limits(tmp_path, seconds=3.0))
         assert results(hurried, hangs_on_two, jobs(4)) == {0: 0, 1: 2, 2: Lost("timeout"), 3: 6}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mark_stays_only_while_the_work_is_under_way(tmp_path):
+    """What was finished by a worker that died before its result was fetched is done again; what killed it is not."""
+    mark = tmp_path / "mark"
+    assert _guarded(lambda _: mark.exists(), 0, mark, 0.0) is True
+    assert not mark.exists()
+    assert _guarded(double, 4, mark, 0.0) == 8
+    with pytest.raises(ZeroDivisionError):
+        _guarded(lambda k: k // 0, 1, mark, 0.0)
+    assert not mark.exists()
+    mark.touch()
+    assert _guarded(double, 4, mark, 0.0) == Lost("worker_died")
+    mark.write_text("Timeout (0:00:03)!")
+    assert _guarded(double, 4, mark, 0.0) == Lost("timeout")
 
 
 def test_memory_bounds_what_is_under_way(tmp_path):

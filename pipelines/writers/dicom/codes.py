@@ -34,6 +34,10 @@ COUNT: Triple = ("111038", "DCM", "Number of calcifications")
 COMMENT: Triple = ("121106", "DCM", "Comment")
 VOLUME: Triple = ("YEKZ", "IBSI", "Volume from Voxel Summation")
 ALGORITHM: Triple = ("123101", "DCM", "Neighborhood Analysis")
+BASELINE: Triple = ("C1442488", "UMLS", "Baseline")
+BASELINE_EVENT: Triple = ("121079", "DCM", "Baseline")
+DAYS: Triple = ("d", "UCUM", "day")
+CHANGE: Triple = ("111021", "DCM", "Description of Change")
 SHADOWING: Triple = ("111369", "DCM", "Posterior shadowing")
 
 PATTERNS: dict[str, tuple[Triple | None, bool]] = {
@@ -67,6 +71,13 @@ SHADOWS: dict[str, Triple] = {
 """Shadow class -> CID 6155, posterior acoustic features."""
 GRADES = ("weak", "strong")
 """Shadow classes that the standard term does not tell from each other."""
+CHANGES: dict[str, Triple] = {
+    "stable": ("129723006", "SCT", "No significant changes in the finding"),
+    "increased": ("15454001", "SCT", "Increase in size"),
+    "decreased": ("19776001", "SCT", "Decrease in size"),
+    "new": ("129721008", "SCT", "New finding"),
+}
+"""State of a finding in follow-up -> CID 6002 and 6134; others (resolved, split, not seen, ...) have none there."""
 SIDES: dict[str, Triple] = {"left": ("7771000", "SCT", "Left"), "right": ("24028007", "SCT", "Right")}
 SITES: dict[str, Triple] = {
     "adrenal": ("23451007", "SCT", "Adrenal gland"),
@@ -185,6 +196,24 @@ US_MEASURES: tuple[Measure, ...] = (
     Measure("shadow_auc", _SHADOW_AUC, ONE),
 )
 """Columns of ultrasound findings in a report."""
+
+
+FOLLOWUP_MEASURES: tuple[Measure, ...] = (
+    Measure("volume_change_mm3", local("volume_change", "Change of volume since the scan before"), MM3, DETECTION_MASK),
+    Measure(
+        "volume_change_percent", local("volume_change_relative", "Change of volume as share of the scan before"),
+        PERCENT, DETECTION_MASK,
+    ),
+    Measure("limit_mm3", local("volume_change_limit", "What a change of volume must exceed to be called"), MM3),
+    Measure("diameter_change_mm", local("diameter_change", "Change of longest diameter since the scan before"), MM),
+    Measure("diameter_limit_mm", local("diameter_change_limit", "What a change of diameter must reach to count"), MM),
+)  # fmt: skip
+"""Columns of changes in a follow-up report."""
+
+
+def change(state: str) -> list[Triple]:
+    """The terms for what became of a finding: a standard one where there is one, else our own."""
+    return [CHANGES[state] if state in CHANGES else local(state, f"In follow-up: {state.replace('_', ' ')}")]
 
 
 @cache

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging import Components, Volume
+from imaging import Components, geometry
 
 
-def ellipsoids(parts: Components, volume: Volume) -> NDArray[np.float64]:
+def ellipsoids(parts: Components, affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ends of the three axes of the ellipsoid that has the centroid and second moments of each mask, (n, 6, 3) LPS mm.
 
     Voxels count with their extent (1/12 of a step squared along each axis), so that one voxel has a body too. A solid
     ellipsoid of semi-axis a has the variance a^2 / 5 along it.
     """
-    steps = volume.affine[:3, :3]
+    steps = affine[:3, :3]
     moments = steps @ (parts.covariance + np.eye(3) / 12) @ steps.T
     variance, axes = np.linalg.eigh(moments)
     arms = (np.sqrt(5 * variance)[:, None, :] * axes).transpose(0, 2, 1)[:, ::-1]  # (n, axis, xyz), longest first
-    centre = volume.to_world(parts.centroid)[:, None]
+    centre = geometry.to_world(affine, parts.centroid).reshape(-1, 1, 3)
     return np.stack([centre - arms, centre + arms], axis=2).reshape(len(parts), 6, 3)
 
 

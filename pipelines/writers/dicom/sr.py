@@ -49,7 +49,16 @@ def write_sr(result: ScanResult | ClipResult, folder: Path, origin: Origin) -> N
         groups = _volumes(result, source, segments, kept)
     else:
         groups = _planes(result, source, kept)
-    document(result, source, segments, [_summary(result, source), *groups], len(kept)).save_as(folder / "sr.dcm")
+    lines = statements(len(result.findings), len(kept), source)
+    clip = isinstance(result, ClipResult)
+    document(
+        source,
+        [_summary(result, source), *groups],
+        lines,
+        procedure=codes.US_STUDY if clip else codes.CT_STUDY,
+        segments=segments,
+        refer_to_images=clip,
+    ).save_as(folder / "sr.dcm")
 
 
 def largest(findings: pd.DataFrame, most: int) -> list[int]:
@@ -60,19 +69,43 @@ def largest(findings: pd.DataFrame, most: int) -> list[int]:
 
 
 def document(
-    result: ScanResult | ClipResult, source: Source, segments: SegmentReference | None, groups: list[Any], kept: int
+    source: Source,
+    groups: list[Any],
+    lines: list[str],
+    *,
+    procedure: codes.Triple = codes.CT_STUDY,
+    segments: SegmentReference | None = None,
+    refer_to_images: bool = False,
+    description: str = "measurements",
 ) -> sr.Comprehensive3DSR:
-    """The report. highdicom is given what refers to others, and copies it twice; the rest is added after that."""
+    """The report of one scan.
+
+    Parameters
+    ----------
+    source : Source
+        The scan.
+    groups : list
+        Of measurements (TID 1411, 1410, 1501).
+    lines : list of str
+        What it says in words.
+    procedure : Triple
+    segments : SegmentReference, optional
+        What the groups refer to.
+    refer_to_images : bool
+        Whether each group refers to images: highdicom is given what refers to others, and copies it twice; the rest is
+        added after that.
+    description : str
+    """
     import highdicom as hd
 
     evidence = [source.image(i) for i in {i.sop_instance_uid: i for i in source.instances}.values()]
     if segments is not None:
         evidence.insert(0, source.header(segments.sop_class, segments.sop_instance, segments.series, "SEG"))
-    few, rest = (groups, []) if isinstance(result, ClipResult) else (groups[:2], groups[2:])
+    first = len(groups) if refer_to_images else 2
     date, time = source.when
     made = hd.sr.Comprehensive3DSR(
         evidence=evidence,
-        content=_report(result, few)[0],
+        content=_report(groups[:first], procedure)[0],
         series_instance_uid=source.uid("sr series"),
         series_number=SERIES_NUMBER,
         sop_instance_uid=source.uid("sr"),
@@ -81,34 +114,36 @@ def document(
         manufacturer_model_name=NAME,
         software_versions=provenance.version(),
         device_serial_number="none",
-        series_description="calcimap measurements, research use only",
+        series_description=f"calcimap {description}, research use only",
         content_date=date,
         content_time=time,
         is_complete=True,
         coding_schemes=[_scheme()],
     )
     measurements = made.ContentSequence[-1]
-    for group in rest:
+    for group in groups[first:]:
         measurements.ContentSequence.extend(group)
-    made.ContentSequence.extend(_comment(text) for text in statements(result, source, kept))
+    made.ContentSequence.extend(comment(text) for text in lines)
     source.finish(made)
     return made
 
 
-def statements(result: ScanResult | ClipResult, source: Source, kept: int) -> list[str]:
+def statements(found: int, kept: int, source: Source) -> list[str]:
     """What the report says in words: what it is, and what it leaves to the table."""
-    found = len(result.findings)
     lines = [NOTICE, f"{found} findings; all of them, and every measure, are in the table of the run (findings.csv)."]
     if kept < found:
         lines.append(f"Described here are the {kept} largest; {found - kept} smaller ones are in the table only.")
-    if not source.linked:
-        lines.append(
-            "The images lack UIDs: what refers to them was made from their content, and links no viewer to them."
-        )
-    return lines
+    return [*lines, *unlinked(source)]
 
 
-def _report(result: ScanResult | ClipResult, groups: list[Any]) -> sr.MeasurementReport:
+def unlinked(source: Source) -> list[str]:
+    """What a report of images without UIDs says of it."""
+    if source.linked:
+        return []
+    return ["The images lack UIDs: what refers to them was made from their content, and links no viewer to them."]
+
+
+def _report(groups: list[Any], procedure: codes.Triple) -> sr.MeasurementReport:
     from highdicom import sr
 
     device = sr.DeviceObserverIdentifyingAttributes(
@@ -117,7 +152,7 @@ def _report(result: ScanResult | ClipResult, groups: list[Any]) -> sr.Measuremen
     observer = sr.ObserverContext(codes.code(codes.DEVICE), device)
     return sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=codes.code(codes.US_STUDY if isinstance(result, ClipResult) else codes.CT_STUDY),
+        procedure_reported=codes.code(procedure),
         imaging_measurements=groups,
         title=codes.code(codes.REPORT),
     )
@@ -175,7 +210,7 @@ def _volumes(
     series = sr.SourceSeriesForSegmentation(source.series)
     parts = result.detection.components
     tracking = source.tracking(parts, result.detection.finding_id)
-    bodies = None if segments else ellipsoids(parts.take(kept), result.volume)
+    bodies = None if segments else ellipsoids(parts.take(kept), result.volume.affine)
     groups = []
     for at, k in enumerate(kept):
         place: dict[str, Any]
@@ -190,7 +225,7 @@ def _volumes(
             body = sr.VolumeSurface("ELLIPSOID", [bodies[at]], source.frame_of_reference, source_series=series)
             place = {"referenced_volume_surface": body}
         group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-            **_common(result.findings.iloc[k], tracking[k], codes.CT_MEASURES, result.detection.given), **place
+            **common(result.findings.iloc[k], tracking[k], codes.CT_MEASURES, result.detection.given), **place
         )
         groups.append(_with_hypothesis(group, result.findings.iloc[k]))
     return groups
@@ -213,13 +248,13 @@ def _planes(
         )
         region = sr.ImageRegion("POLYLINE", outline(result.echoes.components, k, frame), shown)
         group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            **_common(row, tracking[k], codes.US_MEASURES), referenced_region=region
+            **common(row, tracking[k], codes.US_MEASURES), referenced_region=region
         )
         groups.append(_with_hypothesis(group, row))
     return groups
 
 
-def _common(
+def common(
     row: pd.Series, tracking: tuple[str, str], measures: Iterable[codes.Measure], given: bool = False
 ) -> dict[str, Any]:
     """What groups of CT and ultrasound have in common."""
@@ -232,7 +267,7 @@ def _common(
         "finding_category": codes.code(codes.ABNORMAL),
         "algorithm_id": sr.AlgorithmIdentification(NAME, provenance.version()),
         "finding_sites": _sites(row),
-        "measurements": [_measurement(row, m, given) for m in measures if known(row, m.column)],
+        "measurements": [measurement(row, m, given) for m in measures if known(row, m.column)],
         "qualitative_evaluations": [_evaluation(concept, value) for concept, value in evaluations(row)],
     }
 
@@ -257,7 +292,8 @@ def known(row: pd.Series, column: str) -> bool:
     return bool(pd.notna(row[column]))
 
 
-def _measurement(row: pd.Series, measure: codes.Measure, given: bool) -> sr.Measurement:
+def measurement(row: pd.Series, measure: codes.Measure, given: bool) -> sr.Measurement:
+    """A column of a row as a measurement (TID 300); of a given segmentation the method says so."""
     from highdicom import sr
 
     method = codes.GIVEN_MASK if given and measure.method else measure.method
@@ -291,11 +327,12 @@ def _with_hypothesis(group: Any, row: pd.Series) -> Any:
     if known(row, "hypothesis"):
         tendency = row["hypothesis_tendency"] if known(row, "hypothesis_tendency") else "not known"
         text = f"Hypothesis, research use only, not a diagnosis: {row['hypothesis']} (tendency: {tendency})"
-        group[0].ContentSequence.append(_comment(text))
+        group[0].ContentSequence.append(comment(text))
     return group
 
 
-def _comment(text: str) -> sr.TextContentItem:
+def comment(text: str) -> sr.TextContentItem:
+    """Words in a report or in a group."""
     from highdicom import sr
 
     return sr.TextContentItem(codes.code(codes.COMMENT), text, relationship_type="CONTAINS")

@@ -113,7 +113,8 @@ def integrated_volume(
             here[tuple(at.T)] = other == k
         if volume.valid is not None:
             here &= volume.valid[crop]
-        excess = values[here].sum(dtype=float) - here.sum() * background[k]
+        inside = values.ravel().take(np.flatnonzero(here))
+        excess = inside.sum(dtype=float) - len(inside) * background[k]
         out[k] = excess * volume.voxel_volume_mm3 / (plateau[k] - background[k])
     return out
 

@@ -137,7 +137,7 @@ def _spheres(parts: Components, x: Floats) -> tuple[Floats, Floats, Floats]:
 def _away(parts: Components, x: Floats, c: Floats) -> tuple[Floats, Floats]:
     """Directions from the centre of its own component to each voxel, and distances."""
     off = x - c[parts.component]
-    distance = np.linalg.norm(off, axis=1)
+    distance = np.sqrt(np.einsum("ij,ij->i", off, off))
     return off / np.maximum(distance, 1e-9)[:, None], distance
 
 

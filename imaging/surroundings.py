@@ -69,14 +69,15 @@ def look_around(volume: Volume, components: Components, ceiling: float) -> Surro
         after = np.minimum(margin, volume.shape - box[:, 1])
         crop = tuple(slice(a, b) for a, b in zip(box[:, 0] - before, box[:, 1] + after, strict=True))
         square = squared_distance(components.crop(k), before, after, volume.spacing)
-        here = (square > 0) & (square <= SHELL_MM[1] ** 2 * (1 + ROUNDING))
+        around = (square > 0) & (square <= SHELL_MM[1] ** 2 * (1 + ROUNDING))
         if volume.valid is not None:
-            here &= volume.valid[crop]
-        values, square = volume.array[crop][here], square[here]
-        near = values[(square >= inner**2) & (square <= NEAR_MM**2 * (1 + ROUNDING))]
+            around &= volume.valid[crop]
+        here = np.flatnonzero(around)  # taking by number is several times faster than by a mask of three axes
+        values, square = volume.array[crop].ravel().take(here), square.ravel().take(here)
+        near = values.take(np.flatnonzero((square >= inner**2) & (square <= NEAR_MM**2 * (1 + ROUNDING))))
         tissue = (values > BACKGROUND_HU[0]) & (values < min(BACKGROUND_HU[1], ceiling))
         tissue &= square >= SHELL_MM[0] ** 2 * (1 - ROUNDING)
-        shell = values[tissue]
+        shell = values.take(np.flatnonzero(tissue))
         if len(shell) < FEWEST_VOXELS or len(near) == 0:
             continue
         background = _quantile(shell, 0.5)

@@ -65,7 +65,17 @@ if TYPE_CHECKING:
     from .reading.masks import read_mask
     from .reading.params import ReadParams
     from .reading.read import read_volume
-    from .scores import SCORES, Calibration, ScoreDefinition, ScoreParams, Scoring, burden, score, scoring_of
+    from .scores import (
+        SCORES,
+        Calibration,
+        ScoreDefinition,
+        ScoreParams,
+        Scoring,
+        burden,
+        score,
+        scores_page,
+        scoring_of,
+    )
     from .separate import EXCLUSION_REASONS
     from .series import FACTS, Found, Instance, Region, Series
     from .ultrasound.confidence import confidence_map
@@ -126,7 +136,7 @@ _HOME = {
     "ReadParams": "reading.params",
     "read_volume": "reading.read",
     "SCORES": "scores", "Calibration": "scores", "ScoreDefinition": "scores", "ScoreParams": "scores",
-    "Scoring": "scores", "burden": "scores", "score": "scores", "scoring_of": "scores",
+    "Scoring": "scores", "burden": "scores", "score": "scores", "scores_page": "scores", "scoring_of": "scores",
     "EXCLUSION_REASONS": "separate",
     "FACTS": "series", "Found": "series", "Instance": "series", "Region": "series", "Series": "series",
     "Volume": "volume",
@@ -242,6 +252,7 @@ __all__ = [
     "repeats_of",
     "rule_classifier",
     "score",
+    "scores_page",
     "scoring_of",
     "summarize_echo_groups",
     "summarize_groups",

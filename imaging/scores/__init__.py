@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .definitions import SCORES, ScoreDefinition
 from .mass import Calibration
+from .page import scores_page
 from .params import ScoreParams
 from .table import REFUSALS, SCORE_COLUMNS, Scoring, score, scoring_of
 from .totals import BURDEN_COLUMNS, burden
@@ -22,5 +23,6 @@ __all__ = [
     "Scoring",
     "burden",
     "score",
+    "scores_page",
     "scoring_of",
 ]

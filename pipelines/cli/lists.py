@@ -62,10 +62,15 @@ def columns(
 
 
 @app.command()
-def scores() -> None:
+def scores(
+    markdown: Annotated[bool, typer.Option("--markdown", help="the page of the documentation")] = False,
+) -> None:
     """List the definitions of the calcium score: parameters by tube voltage, source."""
-    from imaging import SCORES
+    from imaging import SCORES, scores_page
 
+    if markdown:
+        print(scores_page(), end="")
+        return
     for s in SCORES:
         print(f"{s.name}: {s.definition}\n    {s.connectivity}-connected in the slice, {s.size_rule}")
         for kvp, limits in sorted(s.limits_hu.items()):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imaging import FEATURES, RULES, VOCABULARY, features_page, patterns_page
+from imaging import FEATURES, RULES, SCORES, VOCABULARY, features_page, patterns_page, scores_page
 from imaging.pages import Section, page
 from imaging.pattern_page import picture
 from pipelines.cli import main
@@ -43,7 +43,12 @@ def test_pages_keep_tables_whole():
 
 
 @pytest.mark.parametrize(
-    ("name", "command", "made"), [("gallery", "patterns", patterns_page), ("columns", "columns", columns_page)]
+    ("name", "command", "made"),
+    [
+        ("gallery", "patterns", patterns_page),
+        ("columns", "columns", columns_page),
+        ("score_definitions", "scores", scores_page),
+    ],
 )
 def test_pages_are_those_of_the_registry(name, command, made, capsys):
     assert main([command, "--markdown"]) == 0
@@ -71,3 +76,12 @@ def test_every_column_of_every_table_stands_in_the_dictionary(capsys):
     assert main(["columns"]) == 0
     said = capsys.readouterr().out
     assert all(column in said for schema in SCHEMAS.values() for column in schema)
+
+
+def test_every_definition_of_the_score_stands_on_its_page_with_limits_and_source():
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", scores_page(), re.M | re.S))
+    assert list(sections) == [s.name for s in SCORES]
+    for s in SCORES:
+        assert s.source in sections[s.name]
+        for kvp, limits in s.limits_hu.items():
+            assert f"| {kvp:g} | {' | '.join(f'{v:g}' for v in limits)} |" in sections[s.name]

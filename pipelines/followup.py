@@ -68,7 +68,7 @@ def compare(
     Raises
     ------
     UsageError
-        Fewer than two scans, or a path that is none.
+        Fewer than two scans, not in the order of their dates, or a path that is none.
     RefusedError
         ``registration_failed``: another patient, another part of the body, or no image to register;
         ``no_dicom_source``: an SR is asked for, and a scan is no DICOM.

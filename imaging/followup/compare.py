@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..detection import Detection
-from ..errors import RefusedError
+from ..errors import RefusedError, UsageError
 from .burden import burden_rows
 from .coarse_view import CoarseView
 from .comparability import Comparability, comparability
@@ -87,16 +87,20 @@ def compare(
 
     Raises
     ------
+    UsageError
+        The scans are not in the order of their dates.
     RefusedError
         ``registration_failed``: another patient, another part of the body, or no image to register.
     """
     params, limits = params or FollowupParams(), limits or Limits()
     one, two = (Exam.of(e) if isinstance(e, Detection) else e for e in (before, after))
+    if one.acquired and two.acquired:
+        interval_days = (two.acquired - one.acquired).days
+    if interval_days is not None and interval_days < 0:
+        raise UsageError(f"the later scan lies {-interval_days} days before the earlier one; give the earliest first")
     table = comparability(one, two)
     found = registration or register_exams(one, two, params)
     matching = match(one, two, found, params)
-    if one.acquired and two.acquired:
-        interval_days = (two.acquired - one.acquired).days
     changes = change_rows(one, two, found, matching, table, limits, params, interval_days)
     burden = burden_rows(one, two, changes, table, limits, interval_days, params)
     return Comparison(one, two, found, table, matching, changes, burden, limits, params, interval_days)

@@ -117,3 +117,9 @@ def test_it_is_written_on_request_only_and_needs_dicom(followed, tmp_path, capsy
         assert "2.25." in text or name == "report.html"
     assert set(pd.read_csv(made.out / "changes.csv")) == set(CHANGES)
     assert set(pd.read_csv(made.out / "burden_changes.csv")) == set(BURDEN_CHANGES)
+
+
+def test_scans_not_in_the_order_of_their_dates_are_refused(followed, tmp_path, capsys):
+    places, _ = followed
+    assert main(["compare", str(places[1]), str(places[0]), "--out", str(tmp_path / "out")]) == 2
+    assert "88 days before the earlier one; give the earliest first" in capsys.readouterr().err

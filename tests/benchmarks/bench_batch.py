@@ -10,8 +10,8 @@ SimpleITK's series reader, skimage `label` and `regionprops_table`, a CSV. thres
 hypotheses, tables, label map, picture, report). all_above, on request: `pipelines.run` with a fixed threshold and
 without separation, which measures, names and ranks every speck of noise as a finding. Memory is the peak beyond that
 process before the scan (Linux).
-workers: the same series under several names, with one worker process and with two; the start of the workers is timed
-apart.
+workers: the same series under several names, with one worker process, with two, and with two runs beside each other,
+which is what the machine gives; the start of the workers is timed apart.
 cohort: small series, 5 % of them bad in 20 ways: a quiet serial run; then two workers, one killed with SIGKILL, then
 the whole run, and resumed. Printed: whether the tables are the same bytes, whether exactly the bad ones were refused
 with their reason, overhead per scan, and the memory of the coordinating process in the first and the second half.
@@ -175,24 +175,40 @@ def bench_scan(slices: int, repeats: int, all_above: bool) -> None:
 
 
 def bench_workers(slices: int, series: int) -> None:
-    """Series a second with one worker and with two, from `workers` in the events to the last scan."""
+    """Series a second with one worker, with two, and with two runs beside each other that know nothing of each other:
+    what the machine gives to two processes.
+    """
     with tempfile.TemporaryDirectory(prefix="calcimap-bench-") as made:
         base = Path(made)
         write_scan(base / "first", slices)
         for k in range(series):
-            renamed(base / "first", base / "in" / f"s{k}", k)
+            renamed(base / "first", base / "in" / f"half{k % 2}" / f"s{k}", k)
         shutil.rmtree(base / "first")
+        kinds = {
+            "one worker": [("in", 1)],
+            "two workers": [("in", 2)],
+            "two runs of one worker each": [("in/half0", 1), ("in/half1", 1)],
+        }
         rates = {}
-        for jobs in (1, 2):
-            out = base / f"out{jobs}"
-            command = [sys.executable, __file__, "forced", str(base / "in"), str(out), str(jobs)]
-            subprocess.run(command, env=ENVIRONMENT, check=True)
-            times = [(e["event"], e["time_unix_s"]) for e in events(out)]
-            started = next(t for name, t in times if name == "ready")  # the workers have started
-            last = max(t for name, t in times if name == "scan")
-            rates[jobs] = series / (last - started)
-            print(f"{jobs} worker(s): {last - started:.1f} s for {series} series", flush=True)
-        print(f"two workers: {rates[2] / rates[1]:.2f} x one, load average {os.getloadavg()[0]:.1f}")
+        for name, parts in kinds.items():
+            outs = [base / f"{name} {k}" for k in range(len(parts))]
+            runs = [
+                subprocess.Popen(
+                    [sys.executable, __file__, "forced", str(base / where), str(out), str(jobs)], env=ENVIRONMENT
+                )
+                for out, (where, jobs) in zip(outs, parts, strict=True)
+            ]
+            if any(run.wait() for run in runs):
+                raise SystemExit("a run failed")
+            times = [(e["event"], e["time_unix_s"]) for out in outs for e in events(out)]
+            started = max(t for event, t in times if event == "ready")  # the workers have started
+            last = max(t for event, t in times if event == "scan")
+            rates[name] = series / (last - started)
+            print(
+                f"{name}: {last - started:.1f} s for {series} series, {rates[name] / rates['one worker']:.2f} x one",
+                flush=True,
+            )
+        print(f"load average {os.getloadavg()[0]:.1f}")
 
 
 def renamed(source: Path, target: Path, k: int) -> None:

@@ -17,7 +17,7 @@ from .drawing import EXCLUDED_COLOUR, FINDING_COLOUR, FONT, NO_COLOUR, Theme
 from .echo_labels import frame_labels
 from .views import outlines
 
-WIDTH, MARGIN, DPI = 1800, 24, 100
+WIDTH, LARGEST_FRAME, MARGIN, DPI = 1800, 1300.0, 24, 100
 MOST_FRAMES = 4
 LINE_COLOUR = "#4f6b7a"
 CLASS_COLOUR = {"strong": "#D55E00", "present": "#E69F00", "weak": "#F0E442", "absent": "#009E73"}
@@ -33,30 +33,28 @@ def compose_echoes(result: ClipResult, theme: Theme) -> Figure:
     """The overview of an ultrasound scan as a figure: the key frames with most findings."""
     echoes = result.echoes
     frames = key_frames(echoes)
-    columns = min(2, len(frames)) if len(frames) > 1 else 1
-    side = (WIDTH - 2 * MARGIN - (columns - 1) * 16) / columns
-    side = min(side, 1300.0)
+    columns = min(2, len(frames))
+    side = min((WIDTH - 2 * MARGIN - (columns - 1) * 16) / columns, LARGEST_FRAME)
+    width = round(2 * MARGIN + columns * (side + 16) - 16)
     height = side * echoes.clip.rows / echoes.clip.columns
     lines = _header(result, echoes)
-    top = MARGIN + 40 + 21 * len(lines)
+    top = MARGIN + 61 + 21 * len(lines)
     rows = -(-len(frames) // columns)
     total = round(top + rows * (height + 46) + MARGIN)
-    figure = Figure(figsize=(WIDTH / DPI, total / DPI), dpi=DPI, facecolor=theme.background)
+    figure = Figure(figsize=(width / DPI, total / DPI), dpi=DPI, facecolor=theme.background)
 
     def write(x: float, y: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
-        figure.text(x / WIDTH, 1 - y / total, text, size=size, color=colour, weight=weight, family=FONT, va="top")
+        figure.text(x / width, 1 - y / total, text, size=size, color=colour, weight=weight, family=FONT, va="top")
 
     write(MARGIN, MARGIN - 6, f"Scan {result.scan_id}".rstrip(), 14, theme.ink, "bold")
     for k, line in enumerate(lines):
         write(MARGIN, MARGIN + 24 + 21 * k, line, 10.5, theme.faint if k == len(lines) - 1 else theme.ink)
-    x = WIDTH - MARGIN - 560
-    for name, colour in CLASS_COLOUR.items():
-        write(x, MARGIN - 4, f"\N{BLACK SQUARE} shadow {name}", 10.5, colour)
-        x += 140
+    for k, (name, colour) in enumerate(CLASS_COLOUR.items()):
+        write(MARGIN + 170 * k, MARGIN + 24 + 21 * len(lines), f"\N{BLACK SQUARE} shadow {name}", 10.5, colour)
     for k, frame in enumerate(frames):
         row, column = divmod(k, columns)
         left, y = MARGIN + column * (side + 16), top + row * (height + 46) + 26
-        axes = figure.add_axes((left / WIDTH, 1 - (y + height) / total, side / WIDTH, height / total))
+        axes = figure.add_axes((left / width, 1 - (y + height) / total, side / width, height / total))
         _draw(axes, echoes, frame, result.findings["shadow_class"].tolist())
         axes.set_title(f"frame {frame}", loc="left", fontsize=9.5, color=theme.faint, family=FONT, pad=5)
     return figure

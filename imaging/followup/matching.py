@@ -90,7 +90,7 @@ def match(before: Exam, after: Exam, registration: Way, params: FollowupParams |
     places = places + shift
     pairs = _gated(before, after, places, shared, params)
     partners = pairs.take(assign(pairs, params.unmatched))
-    parts = _parts(before, after, partners, shared, params)
+    parts = _parts(before, after, places, partners, shared, params)
     clusters = _clusters(len(before), len(after), partners, parts)
     return Matching(partners, parts, *clusters, places)
 
@@ -209,16 +209,33 @@ def assign(pairs: Pairs, unmatched: float) -> NDArray[np.bool_]:
 # -- split and merged --------------------------------------------------------------------------------------------------
 
 
-def _parts(before: Exam, after: Exam, partners: Pairs, shared: Overlaps, params: FollowupParams) -> NDArray[np.int64]:
+def _parts(
+    before: Exam,
+    after: Exam,
+    places: NDArray[np.float64],
+    partners: Pairs,
+    shared: Overlaps,
+    params: FollowupParams,
+) -> NDArray[np.int64]:
     """Findings without partner that are a part of one of the other scan: (baseline, follow-up) each."""
     volumes = before.column("volume_mm3"), after.column("volume_mm3")
-    split = _part_of(shared.after_inside, shared.core, partners.before, partners.after, volumes, params.part_share)
-    merged = _part_of(
-        shared.before_inside.T.tocsr(), shared.core.T.tocsr(), partners.after, partners.before, volumes[::-1],
-        params.part_share,
-    )[:, ::-1]  # fmt: skip
-    found = np.concatenate([split, merged])
+    whole, split = _Side(volumes[0], places), _Side(volumes[1], after.centroids)
+    found = np.concatenate([
+        _part_of(shared.after_inside, shared.core, partners.before, partners.after, whole, split, params.part_share),
+        _part_of(
+            shared.before_inside.T.tocsr(), shared.core.T.tocsr(), partners.after, partners.before, split, whole,
+            params.part_share,
+        )[:, ::-1],
+    ])  # fmt: skip
     return np.unique(found, axis=0) if len(found) else found
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Volumes, mm3, and places in the follow-up, LPS mm, of the findings of one scan."""
+
+    volume: NDArray[np.float64]
+    place: NDArray[np.float64]
 
 
 def _part_of(
@@ -226,29 +243,36 @@ def _part_of(
     core: csr_array,
     whole_of: NDArray[np.int64],
     partner: NDArray[np.int64],
-    volumes: tuple[NDArray[np.float64], NDArray[np.float64]],
+    wholes: _Side,
+    parts: _Side,
     least: float,
 ) -> NDArray[np.int64]:
-    """(whole, part): parts without partner that lie in a whole of the other scan, largest share first.
+    """(whole, part): parts without partner that belong to a whole of the other scan, largest first.
 
-    A neighbour that is new lies beside, too, where masks are dilated: a part either lies in the mask itself, or the
-    whole is explained better with it than without.
+    A neighbour that is new lies beside, too, where masks are dilated. A part lies in the mask itself; or in the dilated
+    mask, and the whole is explained better with it than without; or touches that, and makes up for most of the volume
+    that is missing and most of the way from the partner to the whole, which lies amid its parts.
     """
-    wholes, parts = volumes
     links = inside.tocoo()
     alone = ~np.isin(links.col, partner)
     i, j, share = links.row[alone], links.col[alone], links.data[alone]
     core_share = np.asarray(core[i, j], dtype=float).ravel() if len(i) else np.zeros(0)
-    explained = np.zeros(len(wholes))
-    explained[whole_of] = parts[partner]
+    explained = np.zeros(len(wholes.volume))
+    explained[whole_of] = parts.volume[partner]
+    moment = np.zeros((len(explained), 3))
+    moment[whole_of] = parts.volume[partner, None] * (parts.place[partner] - wholes.place[whole_of])
     found, taken = [], set()
-    for k in np.lexsort((-share, -parts[j])):  # the largest parts first: what they leave is for the small ones
+    for k in np.lexsort((-share, -parts.volume[j])):  # the largest parts first: what they leave is for the small ones
         a, b = int(i[k]), int(j[k])
-        rest = abs(wholes[a] - explained[a])
-        fits = core_share[k] >= least or abs(wholes[a] - explained[a] - parts[b]) < rest
-        if b not in taken and share[k] >= least and fits:
+        more = explained[a] + parts.volume[b]
+        rest, left = abs(wholes.volume[a] - explained[a]), abs(wholes.volume[a] - more)
+        with_it = moment[a] + parts.volume[b] * (parts.place[b] - wholes.place[a])
+        off = np.linalg.norm(moment[a]) / explained[a] if explained[a] else 0.0
+        amid = left <= rest / 2 and np.linalg.norm(with_it) / more <= off / 2
+        fits = core_share[k] >= least or left < rest
+        if b not in taken and ((share[k] >= least and fits) or amid):
             taken.add(b)
-            explained[a] += parts[b]
+            explained[a], moment[a] = more, with_it
             found.append((a, b))
     return np.array(found, np.int64).reshape(-1, 2)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
-from imaging.followup.matching import Pairs, assign, neighbours_shift
+from imaging.followup.matching import Pairs, _part_of, _Side, assign, neighbours_shift
 from imaging.followup.overlap import Points, overlaps
 
 
@@ -102,3 +103,20 @@ def test_neighbours_are_not_heard_where_they_tell_nothing():
     assert not neighbours_shift(places, few, places + drift).any()
     noise = np.random.default_rng(4).normal(0, 1, places.shape)
     assert not neighbours_shift(places, partners, places + noise).any()
+
+
+@pytest.mark.parametrize(
+    ("partner", "other", "is_part"),
+    [
+        ((100.0, 4.0), (100.0, -4.5), True),  # two halves, the whole between them
+        ((200.0, 0.2), (100.0, -6.0), False),  # the whole is there: what lies beside it is new
+        ((100.0, 0.2), (100.0, -6.0), False),  # it shrank where it was
+        ((100.0, 4.0), (15.0, -4.5), False),  # too little to be the other half
+    ],
+)
+def test_a_part_beside_its_whole_makes_up_for_what_is_missing_on_the_other_side(partner, other, is_part):
+    whole = _Side(np.array([200.0]), np.zeros((1, 3)))
+    parts = _Side(np.array([partner[0], other[0]]), np.array([[partner[1], 0, 0], [other[1], 0, 0]]))
+    inside = csr_array(np.array([[0.9, 0.3]]))
+    found = _part_of(inside, csr_array((1, 2)), np.array([0]), np.array([0]), whole, parts, 0.5)
+    assert found.tolist() == ([[0, 1]] if is_part else [])

@@ -8,7 +8,8 @@ A plain name is a column of findings; ``group.``, ``scan.`` and ``context.`` nam
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -63,6 +64,48 @@ FACES: dict[str, frozenset[str]] = {
 _FORM = re.compile(r"(?P<no>not )?(?P<name>[a-z][a-z0-9_.]*)(?: (?P<sign>is|>=|<=) (?P<value>.+))?")
 
 
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of every finding, as cues ask for it: each column is turned into an array once, not for each cue.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per finding; `imaging.knowledge.evidence.gather` says which columns.
+    """
+
+    frame: pd.DataFrame
+    _words: dict[str, tuple[NDArray[np.intp], list[str]]] = field(default_factory=dict, repr=False)
+    _numbers: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.frame
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A column as numbers, NaN where missing."""
+        if name not in self._numbers:
+            self._numbers[name] = self.frame[name].to_numpy(dtype=float, na_value=np.nan)
+        return self._numbers[name]
+
+    def known(self, name: str) -> NDArray[np.bool_]:
+        """Where a column of words is not missing."""
+        return self._kinds(name)[0] >= 0
+
+    def where(self, name: str, holds: Callable[[str], bool]) -> NDArray[np.bool_]:
+        """Where `holds` is true of a word; it is asked once for every kind of word. False where missing."""
+        codes, kinds = self._kinds(name)
+        return np.array([*map(holds, kinds), False])[codes]  # -1 is missing
+
+    def _kinds(self, name: str) -> tuple[NDArray[np.intp], list[str]]:
+        if name not in self._words:
+            codes, kinds = pd.factorize(self.frame[name])
+            self._words[name] = np.asarray(codes), list(kinds)
+        return self._words[name]
+
+
 @dataclass(frozen=True)
 class Cue:
     """One condition on one name of the evidence.
@@ -87,44 +130,43 @@ class Cue:
     number: float = float("nan")
     wanted: bool = True
 
-    def states(self, evidence: pd.DataFrame) -> States:
+    def states(self, evidence: Evidence) -> States:
         """TRUE, FALSE or UNKNOWN for every row; UNKNOWN throughout where the evidence lacks the name."""
         if self.name not in evidence:
             return np.full(len(evidence), UNKNOWN, np.int8)
-        column = evidence[self.name]
         if self.sign == "is":
-            known = column.notna().to_numpy()
-            holds = column.isin(self.words).to_numpy(dtype=bool)
-            if self.name == "flags":  # several, joined
-                given = column.fillna("").str.split(";")
-                holds = given.map(lambda codes: not set(self.words).isdisjoint(codes)).to_numpy(dtype=bool)
+            known = evidence.known(self.name)
+            holds = evidence.where(self.name, self._is_one)
             if self.name == "pattern":  # not named: not known to be another
-                known = known & (holds | (column != "indeterminate").fillna(False).to_numpy(dtype=bool))
+                known = known & (holds | evidence.where("pattern", lambda word: word != "indeterminate"))
                 known = known & (holds | ~self._faces(evidence))
             return _three(holds, known)
-        values = column.to_numpy(dtype=float, na_value=np.nan)
+        values = evidence.numbers(self.name)
         if not self.sign:
             return _three((values > 0) == self.wanted, np.isfinite(values))
-        upper = values
-        if self.name + HIGH in evidence:
-            upper = evidence[self.name + HIGH].to_numpy(dtype=float, na_value=np.nan)
+        upper = evidence.numbers(self.name + HIGH) if self.name + HIGH in evidence else values
         if self.sign == ">=":
             sure, no = values >= self.number, upper < self.number
         else:
             sure, no = upper <= self.number, values > self.number
         return _three(sure, sure | no)
 
-    def allowed(self, evidence: pd.DataFrame) -> States:
+    def allowed(self, evidence: Evidence) -> States:
         """The same for what an entry requires: a face that fits is enough."""
         states = self.states(evidence)
         return np.where(self._faces(evidence), TRUE, states).astype(np.int8) if self.name == "pattern" else states
 
-    def _faces(self, evidence: pd.DataFrame) -> NDArray[np.bool_]:
+    def _is_one(self, word: str) -> bool:
+        """Whether a word is one of those asked for; flags are several, joined."""
+        return word in self.words if self.name != "flags" else not set(self.words).isdisjoint(word.split(";"))
+
+    def _faces(self, evidence: Evidence) -> NDArray[np.bool_]:
         """Findings of ultrasound that may be one of the words, seen from the probe."""
         if "modality" not in evidence or "pattern" not in evidence:
             return np.zeros(len(evidence), bool)
         may = {face for face, bodies in FACES.items() if bodies & set(self.words)}
-        return np.asarray(evidence["pattern"].isin(may) & (evidence["modality"] == "US").fillna(False), dtype=bool)
+        echo = evidence.where("modality", lambda modality: modality == "US")
+        return evidence.where("pattern", may.__contains__) & echo
 
 
 def _three(holds: NDArray[np.bool_], known: NDArray[np.bool_]) -> States:

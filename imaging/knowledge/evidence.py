@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..columns import FINDINGS
-from .conditions import HIGH
+from .conditions import HIGH, Evidence
 from .context import BODY_PARTS, KEYS, REGIONS, Context, age_range, site_of
 
 LIMBS = ("upper_limb", "lower_limb")
@@ -17,7 +17,7 @@ LIMBS = ("upper_limb", "lower_limb")
 PUNCTATE = "punctate"
 
 
-def gather(findings: pd.DataFrame, context: Context) -> pd.DataFrame:
+def gather(findings: pd.DataFrame, context: Context) -> Evidence:
     """One row per finding, in order: columns of findings, ``site``, ``group.``, ``scan.`` and ``context.`` names.
 
     Parameters
@@ -36,7 +36,8 @@ def gather(findings: pd.DataFrame, context: Context) -> pd.DataFrame:
     )
     parts |= _group(table, scan) | _scan(table, scan, parts["site"])
     parts |= _of_echoes(table, parts)
-    return pd.concat([table.drop(columns=[c for c in parts if c in table]), pd.DataFrame(parts, table.index)], axis=1)
+    own = table.drop(columns=[c for c in parts if c in table])
+    return Evidence(pd.concat([own, pd.DataFrame(parts, table.index)], axis=1))
 
 
 def _of_echoes(table: pd.DataFrame, parts: Mapping[str, Any]) -> dict[str, pd.Series]:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .base import Entity, entities
-from .conditions import FALSE, TRUE, UNKNOWN, Cue, States
+from .conditions import FALSE, TRUE, UNKNOWN, Cue, Evidence, States
 from .context import Context
 from .evidence import gather
 
@@ -119,7 +119,7 @@ class RuleClassifier:
         index = np.broadcast_to(np.arange(shape[1]), shape)
         stands = supported & (status != OUT)
         order = np.lexsort((index, -share, -points, -status, ~stands), axis=1)
-        known = evidence["site"].notna().to_numpy() if len(evidence) else np.zeros(0, bool)
+        known = evidence.frame["site"].notna().to_numpy(bool)
         return Assessment(status, points, supported, order, states, known)
 
 
@@ -135,11 +135,11 @@ def _sum(weighted: Iterable[tuple[Cue, int]], states: dict[str, States], n: int)
     return total
 
 
-def _at_site(evidence: pd.DataFrame, entries: tuple[Entity, ...]) -> States:
+def _at_site(evidence: Evidence, entries: tuple[Entity, ...]) -> States:
     """TRUE where the finding lies at a site of the entry, FALSE where it cannot."""
     made = np.full((len(evidence), len(entries)), UNKNOWN, np.int8)
-    known = [s if isinstance(s, str) else None for s in evidence["site"]]
-    places = list(zip(known, evidence["possible_sites"], strict=True))
+    known = [s if isinstance(s, str) else None for s in evidence.frame["site"]]
+    places = list(zip(known, evidence.frame["possible_sites"], strict=True))
     kinds = {place: k for k, place in enumerate(dict.fromkeys(places))}
     index = np.array([kinds[place] for place in places], np.int64)
     for (site, allowed), k in kinds.items():

@@ -30,7 +30,7 @@ from .config import Config
 from .exams import open_exam
 from .place import claim
 from .results import FollowupResult
-from .writers.dicom.followup import write_followup_sr
+from .writers.dicom.followup import identities, write_followup_sr
 from .writers.followup import write_followup
 from .writers.followup_report import write_followup_report
 
@@ -81,12 +81,13 @@ def compare(
     used = limits if isinstance(limits, Limits) else Limits() if limits is None else read_limits(limits)
     folder = claim(Path(out), MARK)
     exams = [open_exam(place, images, config) for place in scans]
+    who = identities(exams, config) if sr else []
     timeline = follow(exams, config.followup, limits=used, intervals=list(intervals))
     result = FollowupResult(folder, timeline)
-    if sr:
-        write_followup_sr(result, config)
     write_followup(result)
     write_followup_report(result)
+    if sr:
+        write_followup_sr(result, who, config)
     record = {
         "finished": True,
         "versions": provenance.versions(),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from imaging import NOTICE, Comparison, Exam, RefusedError, read_identity
+from imaging import NOTICE, Comparison, Exam, Identity, RefusedError, read_identity
 
 from ... import provenance
 from ...config import Config
@@ -20,7 +21,7 @@ from .source import NAME, Source
 from .sr import comment, common, document, known, largest, measurement, unlinked
 
 
-def write_followup_sr(result: FollowupResult, config: Config) -> None:
+def write_followup_sr(result: FollowupResult, who: Sequence[Identity], config: Config) -> None:
     """``sr_01.dcm``, ``sr_02.dcm``, ...: each scan's findings as what they are in the timeline. Carry its identity.
 
     Comprehensive 3D SR by TID 1500. A finding has the tracking identifier of the tables in every report, its ellipsoid
@@ -28,15 +29,17 @@ def write_followup_sr(result: FollowupResult, config: Config) -> None:
     second scan on it says what became of it (CID 6134 where that has the word) and by how much; what was resolved or is
     not seen has a group without a place.
 
-    Raises
-    ------
-    RefusedError
-        ``no_dicom_source``: a scan that is no DICOM, or of a run whose images were not given.
+    Parameters
+    ----------
+    result : FollowupResult
+    who : sequence of Identity
+        Of each scan: `identities`.
+    config : Config
     """
     exams = result.timeline.exams
-    sources = [_source(exam, k, result, config) for k, exam in enumerate(exams)]
     table = result.timeline.table
-    for k, (exam, source) in enumerate(zip(exams, sources, strict=True)):
+    for k, (exam, identity) in enumerate(zip(exams, who, strict=True)):
+        source = _source(exam, k, identity, result, config)
         comparison = result.timeline.comparisons[k - 1] if k else None
         rows = table[table["time_point"] == k + 1]
         kept = largest(exam.findings, config.dicom.sr_max_findings)
@@ -50,14 +53,29 @@ def write_followup_sr(result: FollowupResult, config: Config) -> None:
         made.save_as(result.out / f"sr_{k + 1:02}.dcm")
 
 
-def _source(exam: Exam, k: int, result: FollowupResult, config: Config) -> Source:
-    if exam.series is None:
-        raise RefusedError(
-            "no_dicom_source", f"scan {k + 1} of the comparison has no images to refer to; give their folder (--images)"
-        )
+def identities(exams: Sequence[Exam], config: Config) -> list[Identity]:
+    """Patient and study of each scan, before anything is computed.
+
+    Raises
+    ------
+    RefusedError
+        ``no_dicom_source``: a scan that is no DICOM, or of a run whose images were not given.
+    """
+    found = []
+    for k, exam in enumerate(exams, 1):
+        if exam.series is None:
+            raise RefusedError(
+                "no_dicom_source", f"scan {k} has no images to refer to; give the folder that holds them (--images)"
+            )
+        found.append(read_identity(exam.series, config.reading))
+    return found
+
+
+def _source(exam: Exam, k: int, identity: Identity, result: FollowupResult, config: Config) -> Source:
+    assert exam.series is not None  # `identities` has seen to that
     table = result.timeline.table.to_csv(index=False)
     content = hashlib.sha256(repr((provenance.version(), table, k)).encode()).hexdigest()
-    return Source(Origin(exam.series, config), read_identity(exam.series, config.reading), content)
+    return Source(Origin(exam.series, config), identity, content)
 
 
 def _groups(

@@ -276,8 +276,8 @@ def main(count: int, kind: str = "") -> None:
                     depths.append(float(value["depth_mm"]) - (target.depth_mm - target.height_mm / 2))
         for k in range(len(table)):
             row, column = int(table["row_index"].iloc[k]), int(table["column_index"].iloc[k])
-            on_text += bool(frame.overlay[row - 1 : row + 2, column - 1 : column + 2].any())
             if k not in used:
+                on_text += bool(frame.overlay[row - 1 : row + 2, column - 1 : column + 2].any())
                 name = table["shadow_class"].iloc[k]
                 false_weak += name == "weak"
                 if name in ("present", "strong"):

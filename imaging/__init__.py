@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .flags import FLAGS
     from .followup.change import volume_limit
     from .followup.columns import BURDEN_CHANGES, CHANGES, STATES, TIMELINE
-    from .followup.comparability import Comparability, comparability
+    from .followup.comparability import SAME_THRESHOLD_HU, Comparability, comparability
     from .followup.compare import Comparison, compare, register_exams
     from .followup.exam import Exam
     from .followup.params import FollowupParams, Limits
@@ -116,6 +116,7 @@ _HOME = {
     "group_echoes": "echo_groups", "summarize_echo_groups": "echo_groups",
     "BURDEN_CHANGES": "followup.columns", "CHANGES": "followup.columns", "STATES": "followup.columns",
     "TIMELINE": "followup.columns",
+    "SAME_THRESHOLD_HU": "followup.comparability",
     "Comparability": "followup.comparability", "comparability": "followup.comparability",
     "Comparison": "followup.compare", "compare": "followup.compare", "register_exams": "followup.compare",
     "Exam": "followup.exam",
@@ -159,6 +160,7 @@ __all__ = [
     "NOTICE",
     "REASONS",
     "RULES",
+    "SAME_THRESHOLD_HU",
     "SCORES",
     "STATES",
     "TIMELINE",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import pandas as pd
 from imaging import (
     EXCLUDED,
     FINDINGS,
+    SAME_THRESHOLD_HU,
     Components,
     Exam,
     Series,
@@ -68,6 +71,34 @@ def open_exam(place: str | Path, images: Sequence[str | Path] = (), config: Conf
     if folder.parent.name == "scans" and (folder.parent.parent / RUN).is_file():
         return _of_run(folder.parent.parent, folder.name, images, config)
     return _of_scan(folder, config)
+
+
+def open_exams(places: Sequence[str | Path], images: Sequence[str | Path], config: Config) -> list[Exam]:
+    """Several exams of one patient (`open_exam`), measured above one threshold where they are analysed here.
+
+    The adaptive threshold rises with the noise, and volumes fall with it: scans whose growth thresholds differ by more
+    than follow-up forgives are analysed again with the highest. The scan's own level stays in its facts,
+    ``threshold_own_hu``. What a run measured is left as it is.
+    """
+    exams = [open_exam(place, images, config) for place in places]
+    levels = [exam.number("threshold_grow_hu") for exam in exams]
+    if any(map(math.isnan, levels)) or config.detection.threshold_mode != "adaptive":
+        return exams
+    highest = max(levels)
+    raised = dataclasses.replace(config, detection=dataclasses.replace(config.detection, threshold_hu=highest))
+    return [
+        exam if highest - level <= SAME_THRESHOLD_HU or _is_run(Path(place)) else _again(Path(place), level, raised)
+        for place, exam, level in zip(places, exams, levels, strict=True)
+    ]
+
+
+def _again(place: Path, own: float, config: Config) -> Exam:
+    exam = _of_scan(place, config)
+    return exam.replace(facts={**exam.facts, "threshold_own_hu": own})
+
+
+def _is_run(place: Path) -> bool:
+    return (place / RUN).is_file() or (place.parent.name == "scans" and (place.parent.parent / RUN).is_file())
 
 
 def _of_scan(place: Path, config: Config) -> Exam:

@@ -27,7 +27,7 @@ from imaging import (
 
 from . import provenance
 from .config import Config
-from .exams import open_exam
+from .exams import open_exam, open_exams
 from .place import claim
 from .results import FollowupResult
 from .writers.dicom.followup import identities, write_followup_sr
@@ -80,7 +80,7 @@ def compare(
     config = config or Config()
     used = limits if isinstance(limits, Limits) else Limits() if limits is None else read_limits(limits)
     folder = claim(Path(out), MARK)
-    exams = [open_exam(place, images, config) for place in scans]
+    exams = open_exams(scans, images, config)
     who = identities(exams, config) if sr else []
     timeline = follow(exams, config.followup, limits=used, intervals=list(intervals))
     result = FollowupResult(folder, timeline)

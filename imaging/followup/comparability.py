@@ -10,7 +10,7 @@ from typing import Any
 from .exam import Exam
 
 SPACING_RATIO = 1.25
-THRESHOLD_HU = 10.0
+SAME_THRESHOLD_HU = 10.0
 """Growth thresholds that differ by more give other volumes: a blurred edge of 500 HU moves by a fiftieth of its width
 for every 10 HU."""
 TISSUE_HU = 20.0
@@ -99,14 +99,26 @@ def comparability(before: Exam, after: Exam) -> Comparability:
     aspects += [
         _text(before, after, "threshold mode", "threshold_mode", "the same"),
         _number(
-            before, after, "grown above, HU", "threshold_grow_hu", f"within {THRESHOLD_HU:g} HU",
-            lambda a, b: abs(a - b) <= THRESHOLD_HU,
+            before, after, "grown above, HU", "threshold_grow_hu", f"within {SAME_THRESHOLD_HU:g} HU",
+            lambda a, b: abs(a - b) <= SAME_THRESHOLD_HU,
         ),
+        *_raised(before, after),
         _number(before, after, "noise, HU", "noise_sd_hu", f"ratio of at most {2 * SPACING_RATIO:g}", _similar, False),
         _text(before, after, "manufacturer", "manufacturer", "the same", False),
         _text(before, after, "body part", "body_part", "the same", False),
     ]  # fmt: skip
     return Comparability(tuple(aspects))
+
+
+def _raised(before: Exam, after: Exam) -> list[Aspect]:
+    """Levels of their own, of scans that were measured above the threshold of a noisier one."""
+    own = "threshold_own_hu"
+    if before.fact(own) is None and after.fact(own) is None:
+        return []
+    one, two = (e.number(own if e.fact(own) is not None else "threshold_grow_hu") for e in (before, after))
+    rule = "for information: both were measured above the higher of the two"
+    same = abs(one - two) <= SAME_THRESHOLD_HU
+    return [_aspect("its own threshold, HU", one, two, lambda *_: same, rule, decides=False)]
 
 
 def _alike(a: float, b: float) -> bool:

@@ -86,6 +86,9 @@ class FollowupParams:
     """or where it would fill this many voxels of the baseline."""
     certain_resolved_mm3: float = 10.0
     """A finding of the baseline without partner is resolved from this volume on."""
+    certain_sd: float = 2.0
+    """Standard deviations of the noise, of both scans together, by which a finding alone must clear the peak that the
+    other scan asks for."""
     annual_from_days: int = 90
     """Shortest interval from which a rate per year is given."""
 

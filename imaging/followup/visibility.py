@@ -13,6 +13,7 @@ from .params import FollowupParams
 
 DENSE_SHARE = 0.5
 """Share of a mask that is dense in the other scan, too, from which it is still there."""
+SINGLE_SLICE = "single_slice_finding"
 VOLUME_FACTOR = 4.0
 """An excluded candidate up to this many times larger or smaller may be the same thing."""
 
@@ -92,9 +93,12 @@ def _undetectable(finder: Exam, k: int, other: Exam, is_new: bool, where: str, p
     needed = other.number("threshold_peak_hu")
     if any(map(math.isnan, (peak, background, size, needed))):
         return ""
-    # A slice thicker than the finding shows it fainter, in either scan.
+    # A slice thicker than the finding shows it fainter, in either scan; one that lies in a single slice may be cut in
+    # two by the slices of the other.
     kept = [min(1.0, size / e.number("slice_spacing_mm")) for e in (other, finder)]
-    expected = background + (peak - background) * min(1.0, kept[0] / kept[1])
-    if expected < needed:
-        return f"its peak would be {expected:.0f} HU in the {where}, which takes {needed:.0f} HU"
+    halved = 0.5 if SINGLE_SLICE in str(finder.words("flags")[k]).split(";") else 1.0
+    expected = background + (peak - background) * halved * min(1.0, kept[0] / kept[1])
+    noise = params.certain_sd * math.hypot(*(np.nan_to_num(e.number("noise_sd_hu")) for e in (finder, other)))
+    if expected - noise < needed:
+        return f"its peak could be {expected - noise:.0f} HU in the {where}, which takes {needed:.0f} HU"
     return ""

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 import imaging
 import pipelines
+from imaging.synthetic import correlated_noise
 from pipelines.cli import main
 
 from ..imaging.followup.phantoms import background, pair
@@ -78,6 +79,29 @@ def test_two_runs_with_their_images_are_the_same_as_two_scans(scans, compared, t
     pd.testing.assert_frame_equal(one.changes, two.changes, rtol=1e-9)
     assert [c.registration.method for c in two.timeline.comparisons] == ["rigid"]
     assert pipelines.open_exam(runs[0] / "scans" / one.timeline.exams[0].scan_id).image is None
+
+
+def test_a_noisier_scan_lends_its_threshold_to_the_other(scans, tmp_path, capsys):
+    """Volumes fall with the threshold: without one threshold nothing could be called."""
+    files, runs = scans
+    quiet = sitk.GetArrayFromImage(sitk.ReadImage(str(files[0])))
+    rng = np.random.default_rng(0)
+    noisy = sitk.GetImageFromArray((quiet + np.rint(correlated_noise(quiet.shape, 25.0, rng))).astype(np.int16))
+    noisy.CopyInformation(sitk.ReadImage(str(files[0])))
+    sitk.WriteImage(noisy, str(tmp_path / "noisy.nii.gz"))
+    out = tmp_path / "out"
+    assert main(["compare", str(files[0]), str(tmp_path / "noisy.nii.gz"), "--out", str(out)]) == 0
+    assert "is measured above" in capsys.readouterr().out
+    told = json.loads((out / "registration.json").read_text())["comparability"]
+    levels = {a["name"]: a for a in told["aspects"]}
+    assert told["comparable"]
+    assert levels["grown above, HU"]["baseline"] == levels["grown above, HU"]["followup"]
+    assert levels["its own threshold, HU"]["matches"] is False
+    states = pd.read_csv(out / "changes.csv")["state"].value_counts()
+    assert states["stable"] >= 0.9 * states.sum()
+    # What a run measured stays as it is, and is not compared with what was measured otherwise.
+    mixed = pipelines.compare([runs[0], tmp_path / "noisy.nii.gz"], tmp_path / "mixed", images=[files[0].parent])
+    assert set(mixed.changes["state"]) <= {"not_comparable", "not_seen"}
 
 
 def test_two_runs_without_images_and_frame_are_refused(scans, tmp_path, capsys):

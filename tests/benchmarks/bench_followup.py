@@ -24,8 +24,10 @@ from scipy import ndimage
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from imaging import (  # noqa: E402
+    SAME_THRESHOLD_HU,
     CalcimapError,
     Comparison,
+    DetectionParams,
     Exam,
     RefusedError,
     Volume,
@@ -118,6 +120,16 @@ def copies(volume: Volume, seed: int = 1) -> dict[str, Volume]:
     }  # fmt: skip
 
 
+def levelled(*exams: Exam) -> list[Exam]:
+    """Both measured above the higher threshold where they differ, as the command does."""
+    levels = [e.number("threshold_grow_hu") for e in exams]
+    params = DetectionParams(threshold_hu=max(levels))
+    return [
+        e if max(levels) - level <= SAME_THRESHOLD_HU or e.image is None else Exam.of(detect(e.image, params))
+        for e, level in zip(exams, levels, strict=True)
+    ]
+
+
 def real(options: argparse.Namespace) -> None:
     exams = {}
     for name, k, series in ((n, k, s) for n in options.inputs for k, s in enumerate(find_series(n).series)):
@@ -133,7 +145,7 @@ def real(options: argparse.Namespace) -> None:
         for how, volume in copies(exam.image).items():  # type: ignore[arg-type]
             started = time.perf_counter()
             try:
-                c = compare(exam, Exam.of(detect(volume)))
+                c = compare(*levelled(exam, Exam.of(detect(volume))))
             except RefusedError as error:
                 print(f"{name} against {how}: refused, {error.message}", flush=True)
                 continue
@@ -144,7 +156,7 @@ def real(options: argparse.Namespace) -> None:
                 f"{name} ({len(exam)}) against {how} ({len(c.after)}): {c.registration.method}, agreement "
                 f"{agrees.share if agrees else float('nan'):.2f}, {c.counts}{why} [{seconds:.0f} s]", flush=True
             )  # fmt: skip
-    for (a, one), (b, two) in itertools.permutations(exams.items(), 2):
+    for (a, one), (b, two) in () if options.copies else itertools.permutations(exams.items(), 2):
         try:
             found = register_exams(one, two)
             print(f"{a} and {b}: ACCEPTED {found.before}", flush=True)
@@ -189,6 +201,7 @@ def main() -> None:
     one.set_defaults(do=pairs)
     two = commands.add_parser("real")
     two.add_argument("inputs", nargs="+")
+    two.add_argument("--copies", action="store_true", help="not against each other")
     two.set_defaults(do=real)
     three = commands.add_parser("speed")
     three.add_argument("--size", type=int, default=512)

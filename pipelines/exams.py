@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from imaging import (
     Series,
     UsageError,
     Volume,
+    comparability,
     conform,
     find_series,
     read_volume,
@@ -76,24 +77,32 @@ def open_exam(place: str | Path, images: Sequence[str | Path] = (), config: Conf
 def open_exams(places: Sequence[str | Path], images: Sequence[str | Path], config: Config) -> list[Exam]:
     """Several exams of one patient (`open_exam`), measured above one threshold where they are analysed here.
 
-    The adaptive threshold rises with the noise, and volumes fall with it: scans whose growth thresholds differ by more
-    than follow-up forgives are analysed again with the highest. The scan's own level stays in its facts,
-    ``threshold_own_hu``. What a run measured is left as it is.
+    The adaptive threshold rises with the noise, and volumes fall with it. Scans after one another that differ in
+    nothing else that decides are measured above the highest threshold among them, if theirs differs by more than
+    follow-up forgives; the scan's own level stays in its facts, ``threshold_own_hu``. What a run measured is left as it
+    is, and nothing is raised above it.
     """
     exams = [open_exam(place, images, config) for place in places]
-    levels = [exam.number("threshold_grow_hu") for exam in exams]
-    if any(map(math.isnan, levels)) or config.detection.threshold_mode != "adaptive":
+    if config.detection.threshold_mode != "adaptive":
         return exams
-    highest = max(levels)
-    raised = dataclasses.replace(config, detection=dataclasses.replace(config.detection, threshold_hu=highest))
-    return [
-        exam if highest - level <= SAME_THRESHOLD_HU or _is_run(Path(place)) else _again(Path(place), level, raised)
-        for place, exam, level in zip(places, exams, levels, strict=True)
-    ]
+    alike = [comparability(a, b).same_but_for_threshold for a, b in itertools.pairwise(exams)]
+    part = np.cumsum([0, *(not same for same in alike)])
+    levels = np.array([exam.number("threshold_grow_hu") for exam in exams])
+    fixed = np.array([_is_run(Path(place)) for place in places])
+    made = []
+    for k, (place, exam) in enumerate(zip(places, exams, strict=True)):
+        beside = (part == part[k]) & np.isfinite(levels)  # given labels have no level
+        bounds = levels[beside & fixed]
+        level = bounds.min() if len(bounds) else levels[beside].max(initial=0)
+        raised = not fixed[k] and level - levels[k] > SAME_THRESHOLD_HU
+        made.append(_again(Path(place), float(levels[k]), float(level), config) if raised else exam)
+    return made
 
 
-def _again(place: Path, own: float, config: Config) -> Exam:
-    exam = _of_scan(place, config)
+def _again(place: Path, own: float, level: float, config: Config) -> Exam:
+    """A scan measured above a threshold that is not its own."""
+    higher = dataclasses.replace(config.detection, threshold_hu=level)
+    exam = _of_scan(place, dataclasses.replace(config, detection=higher))
     return exam.replace(facts={**exam.facts, "threshold_own_hu": own})
 
 

@@ -240,7 +240,9 @@ def _guarded(function: Callable[[Item], Result], item: Item, mark: Path, seconds
     try:
         stream = mark.open("x", encoding="utf-8")
     except FileExistsError:
-        return Lost("timeout" if mark.stat().st_size else "worker_died")
+        with contextlib.suppress(FileNotFoundError):  # finished in this moment, by a worker that was taken for dead
+            return Lost("timeout" if mark.stat().st_size else "worker_died")
+        return _guarded(function, item, mark, seconds)
     except OSError:  # no place for marks: the function will find out and say so
         return function(item)
     try:
@@ -252,7 +254,8 @@ def _guarded(function: Callable[[Item], Result], item: Item, mark: Path, seconds
             finally:
                 faulthandler.cancel_dump_traceback_later()
     finally:
-        mark.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            mark.unlink()
 
 
 @contextlib.contextmanager

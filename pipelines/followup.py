@@ -27,7 +27,7 @@ from imaging import (
 
 from . import provenance
 from .config import Config
-from .exams import open_exam, open_exams
+from .exams import open_exams
 from .place import claim
 from .results import FollowupResult
 from .writers.dicom.followup import identities, write_followup_sr
@@ -80,6 +80,9 @@ def compare(
     config = config or Config()
     used = limits if isinstance(limits, Limits) else Limits() if limits is None else read_limits(limits)
     folder = claim(Path(out), MARK)
+    (folder / MARK).write_text('{"finished": false}\n', encoding="utf-8")
+    for old in folder.glob("sr_*.dcm"):  # of another comparison: they would say what is no longer in the tables
+        old.unlink()
     exams = open_exams(scans, images, config)
     who = identities(exams, config) if sr else []
     timeline = follow(exams, config.followup, limits=used, intervals=list(intervals))
@@ -128,7 +131,7 @@ def repeatability(
         Fewer than 20 repeated findings; one scan without its image.
     """
     config = config or Config()
-    exams = [open_exam(place, images, config) for place in scans]
+    exams = open_exams(scans, images, config)
     if len(exams) == 1:
         repeats, source = _perturbed(exams[0], config, perturbation or Perturbation())
     else:

@@ -11,6 +11,7 @@ from .exam import Exam
 
 SPACING_RATIO = 1.25
 SAME_THRESHOLD_HU = 10.0
+THRESHOLD = "grown above, HU"
 """Growth thresholds that differ by more give other volumes: a blurred edge of 500 HU moves by a fiftieth of its width
 for every 10 HU."""
 TISSUE_HU = 20.0
@@ -64,6 +65,11 @@ class Comparability:
         return not self.mismatches
 
     @property
+    def same_but_for_threshold(self) -> bool:
+        """Whether one threshold for both would make them comparable, if they are not."""
+        return all(a.name == THRESHOLD for a in self.mismatches)
+
+    @property
     def reason(self) -> str:
         """What differs, in words; empty where nothing does."""
         return "; ".join(f"{a.name} differs: {a.before}, then {a.after}" for a in self.mismatches)
@@ -99,7 +105,7 @@ def comparability(before: Exam, after: Exam) -> Comparability:
     aspects += [
         _text(before, after, "threshold mode", "threshold_mode", "the same"),
         _number(
-            before, after, "grown above, HU", "threshold_grow_hu", f"within {SAME_THRESHOLD_HU:g} HU",
+            before, after, THRESHOLD, "threshold_grow_hu", f"within {SAME_THRESHOLD_HU:g} HU",
             lambda a, b: abs(a - b) <= SAME_THRESHOLD_HU,
         ),
         *_raised(before, after),
@@ -116,7 +122,7 @@ def _raised(before: Exam, after: Exam) -> list[Aspect]:
     if before.fact(own) is None and after.fact(own) is None:
         return []
     one, two = (e.number(own if e.fact(own) is not None else "threshold_grow_hu") for e in (before, after))
-    rule = "for information: both were measured above the higher of the two"
+    rule = "for information: scans are measured above the highest threshold among them"
     same = abs(one - two) <= SAME_THRESHOLD_HU
     return [_aspect("its own threshold, HU", one, two, lambda *_: same, rule, decides=False)]
 

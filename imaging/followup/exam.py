@@ -140,6 +140,14 @@ class Exam:
         return dataclasses.replace(self, **changes)
 
     @property
+    def measured(self) -> str:
+        """The scan, and the threshold where it was measured above that of another one: its findings have numbers of
+        their own then.
+        """
+        raised = self.fact("threshold_own_hu") is not None
+        return f"{self.scan_id}@{self.number('threshold_grow_hu'):.6g}" if raised else self.scan_id
+
+    @property
     def ids(self) -> NDArray[np.int64]:
         """``finding_id`` of every finding."""
         return self.column("finding_id").astype(np.int64)

@@ -56,6 +56,8 @@ class Matching:
         Number of the cluster of every finding: partners and parts have the same one.
     places : (n, 3) ndarray
         Where the findings of the baseline lie in the follow-up, LPS mm: by the registration and their neighbours.
+    shift_before, shift_after : (n, 3), (m, 3) ndarray
+        What the neighbours add to the registration at each finding of either scan, mm in the follow-up.
     """
 
     partners: Pairs
@@ -63,6 +65,8 @@ class Matching:
     cluster_before: NDArray[np.int64]
     cluster_after: NDArray[np.int64]
     places: NDArray[np.float64]
+    shift_before: NDArray[np.float64]
+    shift_after: NDArray[np.float64]
 
 
 def match(before: Exam, after: Exam, registration: Way, params: FollowupParams | None = None) -> Matching:
@@ -85,44 +89,50 @@ def match(before: Exam, after: Exam, registration: Way, params: FollowupParams |
     still = np.zeros_like(places)
     pairs = _gated(before, after, places, _overlaps(before, after, registration, still, params), params)
     partners = pairs.take(assign(pairs, params.unmatched))
-    shift = neighbours_shift(places, partners, after.centroids)
-    shared = _overlaps(before, after, registration, shift, params)
-    places = places + shift
+    known = places[partners.before], after.centroids[partners.after]
+    shift = tuple(
+        neighbours_shift(where, of, known[1] - known[0], whose)
+        for where, of, whose in zip((places, after.centroids), known, (partners.before, partners.after), strict=True)
+    )
+    shared = _overlaps(before, after, registration, shift[0], params)
+    places = places + shift[0]
     pairs = _gated(before, after, places, shared, params)
     partners = pairs.take(assign(pairs, params.unmatched))
     parts = _parts(before, after, places, partners, shared, params)
     clusters = _clusters(len(before), len(after), partners, parts)
-    return Matching(partners, parts, *clusters, places)
+    return Matching(partners, parts, *clusters, places, shift[0], shift[1])
 
 
-def neighbours_shift(places: NDArray[np.float64], partners: Pairs, after: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What registration left over where each finding lies, as its neighbours show it, mm (n, 3).
+def neighbours_shift(
+    where: NDArray[np.float64], known: NDArray[np.float64], left: NDArray[np.float64], whose: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """What registration left over where each finding of a scan lies, as its neighbours show it, mm (n, 3).
 
-    The median of the distances, axis by axis, of the nearest partners but its own: tissue moves together, and what the
-    few millimetres are by which a part lies beside its whole is told by who surrounds it. Nothing where few are known,
-    or where that does not tell the places of the partners better than the registration alone.
+    The median, axis by axis, of what is left between the nearest partners but its own: tissue moves together, and what
+    the few millimetres are by which a part lies beside its whole is told by who surrounds it. Nothing where few are
+    known, or where that does not tell the places of the partners better than the registration alone.
 
     Parameters
     ----------
-    places : (n, 3) ndarray
-        Of the baseline in the follow-up, by the registration, LPS mm.
-    partners : Pairs
-    after : (m, 3) ndarray
-        Places of the follow-up, LPS mm.
+    where : (n, 3) ndarray
+        Places of the findings, LPS mm.
+    known, left : (k, 3) ndarray
+        Places of those that have partners, and from where registration takes the one of the baseline to the other, mm.
+    whose : (k,) ndarray of int
+        Which of the n each of the k is.
     """
     from scipy.spatial import cKDTree
 
-    known = places[partners.before]
-    left = after[partners.after] - known
-    shift = np.zeros_like(places)
+    shift = np.zeros_like(where)
     if len(known) <= LEAST_NEIGHBOURS:
         return shift
-    apart, near = cKDTree(known).query(places, min(NEIGHBOURS + 1, len(known)), distance_upper_bound=NEIGHBOURHOOD_MM)
-    other = np.isfinite(apart) & (partners.before[np.minimum(near, len(known) - 1)] != np.arange(len(places))[:, None])
+    apart, near = cKDTree(known).query(where, min(NEIGHBOURS + 1, len(known)), distance_upper_bound=NEIGHBOURHOOD_MM)
+    near = np.minimum(near, len(known) - 1)
+    other = np.isfinite(apart) & (whose[near] != np.arange(len(where))[:, None])
+    other &= np.cumsum(other, axis=1) <= NEIGHBOURS
     seen = other.sum(axis=1) >= LEAST_NEIGHBOURS
-    around = np.where(other[seen, :, None], left[np.minimum(near[seen], len(known) - 1)], np.nan)
-    shift[seen] = np.nanmedian(around, axis=1)
-    told = left - shift[partners.before]
+    shift[seen] = np.nanmedian(np.where(other[seen, :, None], left[near[seen]], np.nan), axis=1)
+    told = left - shift[whose]
     better = np.median(np.linalg.norm(told, axis=1)) < np.median(np.linalg.norm(left, axis=1))
     return shift if better else np.zeros_like(shift)
 

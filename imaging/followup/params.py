@@ -96,6 +96,8 @@ class FollowupParams:
         for name in ("step_mm", "gate_mm", "gate_bone_mm", "dilation_mm", "unmatched"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"followup.{name} must be above 0, got {getattr(self, name)!r}")
+        if not (math.isfinite(self.certain_sd) and self.certain_sd >= 0):
+            raise UsageError(f"followup.certain_sd must be at least 0, got {self.certain_sd!r}")
         for name in ("agreement", "agreeing_share", "part_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"followup.{name} must lie between 0 and 1, got {getattr(self, name)!r}")

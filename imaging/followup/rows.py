@@ -26,7 +26,10 @@ SUMS = ("volume_mm3", "integrated_hu_mm3", "agatston", "mass_mg")
 
 
 def tracking(scan_id: str, finding_id: int) -> tuple[str, str]:
-    """Tracking identifier and UID of a finding, from the scan that showed it first: the same whenever it is asked."""
+    """Tracking identifier and UID of a finding, from the scan that showed it first: the same whenever it is asked.
+
+    The scan is named by `Exam.measured`: measured above another threshold it has other findings under its numbers.
+    """
     digest = hashlib.sha256(f"calcimap tracking\0{scan_id}\0{finding_id}".encode()).hexdigest()
     return f"T-{digest[:12]}", f"2.25.{int(digest[:32], 16)}"
 
@@ -72,7 +75,7 @@ def _rows(
     partnered = {i for i, _ in links}, {j for _, j in links}
     alone = [(i, None) for i in range(len(one)) if i not in partnered[0]]
     alone += [(None, j) for j in range(len(two)) if j not in partnered[1]]  # type: ignore[misc]
-    rows += [_single(one, two, i, j, registration, params) for i, j in alone]
+    rows += [_single(one, two, i, j, registration, matching, params) for i, j in alone]
     for row in rows:
         if not table.comparable and row["state"] != "not_seen":
             found = {"new": "in the follow-up only; ", "resolved": "in the baseline only; "}.get(row["match"], "")
@@ -126,7 +129,13 @@ def _pair(
 
 
 def _single(
-    one: Exam, two: Exam, i: int | None, j: int | None, registration: Registration, params: FollowupParams
+    one: Exam,
+    two: Exam,
+    i: int | None,
+    j: int | None,
+    registration: Registration,
+    matching: Matching,
+    params: FollowupParams,
 ) -> dict[str, Any]:
     """A finding without partner: new, resolved, or not seen."""
     is_new = i is None
@@ -135,9 +144,12 @@ def _single(
     part = finder.components
     at = part.coordinates[part.voxel_offsets[k] : part.voxel_offsets[k + 1]]
     places = at @ finder.affine[:3, :3].T + finder.affine[:3, 3]
-    why = hidden(
-        finder, k, other, registration.invert(places) if is_new else registration.apply(places), is_new, params
+    there = (
+        registration.invert(places - matching.shift_after[k])
+        if is_new
+        else registration.apply(places) + matching.shift_before[k]
     )
+    why = hidden(finder, k, other, there, is_new, params)
     state = "not_seen" if why else "new" if is_new else "resolved"
     seen, missing = ("follow-up", "baseline") if is_new else ("baseline", "follow-up")
     when = "after" if is_new else "before"
@@ -207,7 +219,7 @@ def _finished(
 def _tracked(one: Exam, two: Exam, i: float, j: float) -> tuple[str, str]:
     """A finding is tracked under the name of its baseline, or under its own where it is new."""
     exam, k = (two, j) if math.isnan(i) else (one, i)
-    return tracking(exam.scan_id, int(exam.ids[int(k)]))
+    return tracking(exam.measured, int(exam.ids[int(k)]))
 
 
 def _taken(values: NDArray[np.float64], index: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -41,6 +41,11 @@ class Timeline:
         """The scans."""
         return (self.comparisons[0].before, *(c.after for c in self.comparisons))
 
+    @property
+    def days(self) -> list[int | None]:
+        """Days from the first scan to each, None from where an interval is not known."""
+        return _days(self.comparisons)
+
 
 @dataclass(frozen=True)
 class _Chain:
@@ -85,7 +90,7 @@ def follow(
     comparisons = tuple(
         compare(a, b, params, limits=limits, interval_days=given[k]) for k, (a, b) in enumerate(pairwise(exams))
     )
-    tracks = [[tracking(exams[0].scan_id or "1", int(i)) for i in exams[0].ids]]
+    tracks = [[tracking(exams[0].measured or "1", int(i)) for i in exams[0].ids]]
     back: list[dict[int, int]] = []
     for k, c in enumerate(comparisons):
         names, returned = _named(tracks, comparisons[: k + 1], params)
@@ -118,7 +123,7 @@ def _named(
             if int(i) in lost and names[int(j)] is None:
                 names[int(j)] = tracks[earlier][int(i)]
                 returned[int(j)] = earlier + 1
-    own = exam.scan_id or str(len(tracks) + 1)
+    own = exam.measured or str(len(tracks) + 1)
     return [t or tracking(own, int(f)) for t, f in zip(names, exam.ids, strict=True)], returned
 
 
@@ -137,11 +142,17 @@ def _renamed(c: Comparison, before: list[Track], after: list[Track], returned: d
     return replace(c, changes=changes)
 
 
+def _days(comparisons: tuple[Comparison, ...]) -> list[int | None]:
+    days: list[int | None] = [0]
+    for c in comparisons:
+        days.append(None if days[-1] is None or c.interval_days is None else days[-1] + c.interval_days)
+    return days
+
+
 def _table(comparisons: tuple[Comparison, ...], tracks: list[list[Track]]) -> pd.DataFrame:
     """One row for every track at every time from its first on."""
     exams = [comparisons[0].before, *(c.after for c in comparisons)]
-    spans = [c.interval_days for c in comparisons]
-    days = [0 if k == 0 else sum(spans[:k]) if None not in spans[:k] else None for k in range(len(exams))]  # type: ignore[arg-type]
+    days = _days(comparisons)
     states = [dict[str, str]()] + [
         dict(zip(c.changes["tracking_id"], c.changes["state"], strict=True)) for c in comparisons
     ]

@@ -53,14 +53,14 @@ def compare(
         scans, out, images=images or (), config=Config.load(config, settings or ()), limits=limits,
         intervals=interval_days or (), sr=sr,
     )  # fmt: skip
+    for exam in made.timeline.exams:
+        if exam.fact("threshold_own_hu") is not None:
+            level, own = exam.number("threshold_grow_hu"), exam.number("threshold_own_hu")
+            print(f"{exam.scan_id} is measured above {level:.0f} HU, as the noisiest scan is, and not {own:.0f} HU")
     for c in made.timeline.comparisons:
         registration = c.registration.method.replace("_", " ")
         counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in c.counts.items())
         print(f"{c.before.scan_id} to {c.after.scan_id} ({registration}): {counts or 'no findings in either scan'}")
-        for exam in (c.before, c.after):
-            if exam.fact("threshold_own_hu") is not None:
-                level, own = exam.number("threshold_grow_hu"), exam.number("threshold_own_hu")
-                print(f"{exam.scan_id} is measured above {level:.0f} HU, as the other scan, and not {own:.0f}")
         if not c.comparability.comparable:
             print(f"not comparable, no change is called: {c.comparability.reason}")
     print(f"report: {made.out / 'report.html'}\n{NOTICE}")

@@ -45,12 +45,14 @@ def draw_pair(c: Comparison, row: pd.Series, detections: tuple[Detection, Detect
 
 
 def _places(c: Comparison, row: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """LPS mm in both scans."""
+    """LPS mm in both scans; where one shows nothing, where it would be by the registration and the neighbours."""
     before, after = (row[[f"{when}_{a}_mm" for a in "xyz"]].to_numpy(dtype=float) for when in ("before", "after"))
     if np.isnan(before).any():
-        before = c.registration.invert(after[None])[0]
+        k = int(np.flatnonzero(c.after.ids == row["followup_finding_id"])[0])
+        before = c.registration.invert(after[None] - c.matching.shift_after[k])[0]
     if np.isnan(after).any():
-        after = c.registration.apply(before[None])[0]
+        k = int(np.flatnonzero(c.before.ids == row["baseline_finding_id"])[0])
+        after = c.registration.apply(before[None])[0] + c.matching.shift_before[k]
     return before, after
 
 

@@ -99,9 +99,12 @@ def test_a_noisier_scan_lends_its_threshold_to_the_other(scans, tmp_path, capsys
     assert levels["its own threshold, HU"]["matches"] is False
     states = pd.read_csv(out / "changes.csv")["state"].value_counts()
     assert states["stable"] >= 0.9 * states.sum()
-    # What a run measured stays as it is, and is not compared with what was measured otherwise.
-    mixed = pipelines.compare([runs[0], tmp_path / "noisy.nii.gz"], tmp_path / "mixed", images=[files[0].parent])
-    assert set(mixed.changes["state"]) <= {"not_comparable", "not_seen"}
+    # What a run measured stays as it is: what is noisier is not compared with it, and takes nothing else along.
+    three = [runs[0], files[1], tmp_path / "noisy.nii.gz"]
+    mixed = pipelines.compare(three, tmp_path / "mixed", images=[files[0].parent]).timeline.comparisons
+    alone = pipelines.compare(three[:2], tmp_path / "alone", images=[files[0].parent]).timeline.comparisons
+    assert mixed[0].counts == alone[0].counts
+    assert set(mixed[1].changes["state"]) <= {"not_comparable", "not_seen"}
 
 
 def test_two_runs_without_images_and_frame_are_refused(scans, tmp_path, capsys):

@@ -15,7 +15,7 @@ from pipelines.writers.dicom import codes
 from tests.imaging.followup.phantoms import pair
 
 from .test_dicom import complaints
-from .test_followup import save
+from .test_followup import SAMPLES, save
 
 DAYS = ("20200102", "20200330", "20201231")
 
@@ -36,7 +36,7 @@ def followed(tmp_path_factory):
 
 
 def groups_of(file):
-    """Measurement groups of a report with and without a place, as data sets."""
+    """Measurement groups of a report, that of the whole scan first, as data sets."""
     whole = pydicom.dcmread(file).ContentSequence
     [measurements] = [i for i in whole if i.ConceptNameCodeSequence[0].CodeValue == "126010"]
     return list(measurements.ContentSequence)
@@ -86,7 +86,7 @@ def test_what_became_of_a_finding_is_that_of_the_tables(followed):
         by_track = {}
         for _, row in changes.iterrows():
             by_track.setdefault(row["tracking_uid"], []).append(row)
-        for group in groups_of(made.out / f"sr_{k:02}.dcm"):
+        for group in groups_of(made.out / f"sr_{k:02}.dcm")[1:]:
             [tracking] = said(group, "112040")
             rows = by_track[tracking]
             [word] = said(group, "111021")
@@ -96,8 +96,35 @@ def test_what_became_of_a_finding_is_that_of_the_tables(followed):
             assert all(any(np.isclose(p, row["percent"]) for row in rows) for p in percent)
             if percent:
                 assert list(said(group, "volume_change_limit"))
+            if word in (words["resolved"], words["split"]):
+                assert set(said(group, "121106")) & {row["reason"] for row in rows}
     assert {words[s] for s in ("stable", "increased", "new", "resolved")} <= told
     assert "Increase in size" in told
+
+
+def test_the_whole_scan_comes_first_with_what_it_was_measured_above(followed):
+    _, made = followed
+    for k, exam in enumerate(made.timeline.exams, 1):
+        whole = groups_of(made.out / f"sr_{k:02}.dcm")[0]
+        assert list(said(whole, "111038")) == [len(exam)]
+        [total] = said(whole, "YEKZ")
+        assert total == pytest.approx(exam.findings["volume_mm3"].sum())
+        assert f"threshold_grow_hu={exam.number('threshold_grow_hu'):g}" in list(said(whole, "111002"))
+
+
+def test_scans_without_findings_have_a_report_too_and_old_reports_go(tmp_path):
+    """Nothing found is a result; and no report outlives the tables that it was made with."""
+    clean = str(SAMPLES / "ct_clean")
+    out = tmp_path / "out"
+    assert main(["compare", clean, clean, "--out", str(out), "--sr"]) == 0
+    files = [pydicom.dcmread(out / f"sr_{k:02}.dcm") for k in (1, 2)]
+    assert [list(said(groups_of(out / f"sr_{k:02}.dcm")[0], "111038")) for k in (1, 2)] == [[0], [0]]
+    assert files[0].SOPInstanceUID != files[1].SOPInstanceUID
+    assert complaints(out / "sr_01.dcm") == []
+    assert main(["compare", clean, clean, "--out", str(out), "--set", "followup.gate_mm=9", "--sr"]) == 0
+    assert pydicom.dcmread(out / "sr_01.dcm").SOPInstanceUID != files[0].SOPInstanceUID
+    assert main(["compare", clean, clean, "--out", str(out)]) == 0
+    assert not list(out.glob("*.dcm"))
 
 
 def test_it_is_written_on_request_only_and_needs_dicom(followed, tmp_path, capsys):

@@ -213,7 +213,15 @@ FOLLOWUP_MEASURES: tuple[Measure, ...] = (
 
 def change(state: str) -> list[Triple]:
     """The terms for what became of a finding: a standard one where there is one, else our own."""
-    return [CHANGES[state] if state in CHANGES else local(state, f"In follow-up: {state.replace('_', ' ')}")]
+    words = {
+        "not_seen_before": "Seen, where the scan before may not have shown it",
+        "seen_again": "Seen again, not seen in the scan before",
+    }
+    return [
+        CHANGES[state]
+        if state in CHANGES
+        else local(state, words.get(state, f"In follow-up: {state.replace('_', ' ')}"))
+    ]
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imaging import NOTICE, Comparison, Exam, Identity, RefusedError, read_identity
+from imaging import NOTICE, Exam, Identity, RefusedError, read_identity
 
 from ... import provenance
 from ...config import Config
@@ -20,14 +20,16 @@ from .regions import ellipsoids
 from .source import NAME, Source
 from .sr import comment, common, document, known, largest, measurement, unlinked
 
+OWN = "threshold_own_hu"
+
 
 def write_followup_sr(result: FollowupResult, who: Sequence[Identity], config: Config) -> None:
     """``sr_01.dcm``, ``sr_02.dcm``, ...: each scan's findings as what they are in the timeline. Carry its identity.
 
-    Comprehensive 3D SR by TID 1500. A finding has the tracking identifier of the tables in every report, its ellipsoid
-    of equal moments, and a time point context (TID 1502) with days from the first scan where dates are known. From the
-    second scan on it says what became of it (CID 6134 where that has the word) and by how much; what was resolved or is
-    not seen has a group without a place.
+    Comprehensive 3D SR by TID 1500, first the scan as a whole. A finding has the tracking identifier of the tables in
+    every report, its ellipsoid of equal moments, and a time point context (TID 1502) with days from the first scan
+    where dates are known. From the second scan on it says what became of it (CID 6134 where that has the word) and by
+    how much; what was lost since the scan before has a group without a place.
 
     Parameters
     ----------
@@ -40,21 +42,27 @@ def write_followup_sr(result: FollowupResult, who: Sequence[Identity], config: C
     table = result.timeline.table
     for k, (exam, identity) in enumerate(zip(exams, who, strict=True)):
         source = _source(exam, k, identity, result, config)
-        comparison = result.timeline.comparisons[k - 1] if k else None
-        rows = table[table["time_point"] == k + 1]
+        changes = result.timeline.comparisons[k - 1].changes if k else result.changes.iloc[:0]
         kept = largest(exam.findings, config.dicom.sr_max_findings)
-        groups = [*_groups(exam, kept, rows, comparison, source), *_missing(rows)]
+        groups = [
+            _summary(exam, k + 1, result.timeline.days[k], source),
+            *_groups(exam, k + 1, kept, table, changes, source),
+        ]
+        if k:
+            groups += _missing(table[table["time_point"] == k + 1], changes)
         lines = [NOTICE, f"Scan {k + 1} of {len(exams)}, the earliest first; every measure is in the tables."]
         if len(kept) < len(exam):
             lines.append(f"Described here are the {len(kept)} largest of {len(exam)} findings.")
-        if comparison is not None and not comparison.comparability.comparable:
-            lines.append(f"Not comparable with the scan before: {comparison.comparability.reason}")
+        if exam.fact(OWN) is not None:
+            lines.append(f"Measured above the threshold of a noisier scan; its own is {exam.number(OWN):g} HU.")
+        if k and not (comparability := result.timeline.comparisons[k - 1].comparability).comparable:
+            lines.append(f"Not comparable with the scan before: {comparability.reason}")
         made = document(source, groups, [*lines, *unlinked(source)], description="follow-up")
         made.save_as(result.out / f"sr_{k + 1:02}.dcm")
 
 
 def identities(exams: Sequence[Exam], config: Config) -> list[Identity]:
-    """Patient and study of each scan, before anything is computed.
+    """Patient and study of each scan, before anything is compared.
 
     Raises
     ------
@@ -72,71 +80,117 @@ def identities(exams: Sequence[Exam], config: Config) -> list[Identity]:
 
 
 def _source(exam: Exam, k: int, identity: Identity, result: FollowupResult, config: Config) -> Source:
+    """The scan as the report refers to it, with a hash of all that the report is made from."""
     assert exam.series is not None  # `identities` has seen to that
-    table = result.timeline.table.to_csv(index=False)
-    content = hashlib.sha256(repr((provenance.version(), table, k)).encode()).hexdigest()
-    return Source(Origin(exam.series, config), identity, content)
+    settings = {name: group for name, group in config.to_dict().items() if name != "privacy"}
+    tables = (result.timeline.table, result.changes, *(e.findings for e in result.timeline.exams))
+    who = [e.series.identity for e in result.timeline.exams if e.series is not None]
+    limits = result.timeline.comparisons[0].limits
+    parts = (provenance.version(), who, k, settings, limits, [t.to_csv(index=False) for t in tables])
+    return Source(Origin(exam.series, config), identity, hashlib.sha256(repr(parts).encode()).hexdigest())
+
+
+def _summary(exam: Exam, order: int, days: int | None, source: Source) -> Any:
+    """The scan as a whole (TID 1501): how many findings, what they amount to, and above what they were measured."""
+    from highdicom import sr
+
+    names = ("threshold_mode", "threshold_grow_hu", "threshold_peak_hu", OWN)
+    told = [(n, exam.fact(n)) for n in names if exam.fact(n) is not None]
+    parameters = [f"{n}={v:g}" if isinstance(v, float) else f"{n}={v}" for n, v in told] or ["labels=given"]
+    total = float(np.nansum(exam.column("volume_mm3")))
+    method = codes.GIVEN_MASK if _given(exam) else codes.DETECTION_MASK
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(source.uid("scan"), "calcimap scan"),
+        time_point_context=_time(order, days),
+        finding_type=codes.code(codes.CALCIFICATION),
+        finding_category=codes.code(codes.ABNORMAL),
+        algorithm_id=sr.AlgorithmIdentification(NAME, provenance.version(), parameters=parameters),
+        measurements=[
+            sr.Measurement(codes.code(codes.COUNT), len(exam), codes.code(codes.ONE)),
+            sr.Measurement(codes.code(codes.VOLUME), total, codes.code(codes.MM3), method=codes.code(method)),
+        ],
+    )
+
+
+def _given(exam: Exam) -> bool:
+    """Whether somebody else segmented the scan: no threshold is known then."""
+    return exam.fact("threshold_grow_hu") is None
 
 
 def _groups(
-    exam: Exam, kept: list[int], rows: pd.DataFrame, comparison: Comparison | None, source: Source
+    exam: Exam, order: int, kept: list[int], table: pd.DataFrame, changes: pd.DataFrame, source: Source
 ) -> list[Any]:
     """A group for each finding of a scan (TID 1411)."""
     from highdicom import sr
 
-    seen = rows[rows["finding_ids"].notna()]
-    tracks = {int(n): row for _, row in seen.iterrows() for n in str(row["finding_ids"]).split(";")}
-    changes = {} if comparison is None else _by_finding(comparison.changes)
+    seen = table[table["finding_ids"].notna()]
+    before = set(seen.loc[seen["time_point"] < order, "tracking_id"])
+    here = seen[seen["time_point"] == order]
+    tracks = {int(n): row for _, row in here.iterrows() for n in str(row["finding_ids"]).split(";")}
+    found = changes[changes["followup_finding_id"].notna()].drop_duplicates("followup_finding_id")
+    by_number = {int(row["followup_finding_id"]): row for _, row in found.iterrows()}
     bodies = ellipsoids(exam.components.take(np.array(kept, np.int64)), exam.affine)
     series = sr.SourceSeriesForSegmentation(source.series)
     groups = []
     for body, k in zip(bodies, kept, strict=True):
         number = int(exam.ids[k])
-        track, finding = tracks[number], exam.findings.iloc[k]
-        parts = common(finding, (track["tracking_id"], track["tracking_uid"]), codes.CT_MEASURES)
-        change = changes.get(number)
+        track = tracks[number]
+        name = track["tracking_id"], track["tracking_uid"]
+        parts = common(exam.findings.iloc[k], name, codes.CT_MEASURES, _given(exam))
+        change = by_number.get(number)
         if change is not None:
-            parts["measurements"] += _changes(change)
-            parts["qualitative_evaluations"] += _called(change["state"])
+            parts["measurements"] += _changes(change, _given(exam))
+            parts["qualitative_evaluations"] += _called(_state(change, name[0] in before))
         group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             **parts,
-            time_point_context=_time(track),
+            time_point_context=_time(order, track["days"]),
             referenced_volume_surface=sr.VolumeSurface(
                 "ELLIPSOID", [body], source.frame_of_reference, source_series=series
             ),
         )
-        if change is not None and known(change, "reason"):
-            group[0].ContentSequence.append(comment(str(change["reason"])))
-        groups.append(group)
+        groups.append(_with_reason(group, change))
     return groups
 
 
-def _by_finding(changes: pd.DataFrame) -> dict[int, pd.Series]:
-    """Rows of changes by the number of the later finding; of a merged one, the first."""
-    seen = changes[changes["followup_finding_id"].notna()].drop_duplicates("followup_finding_id")
-    return {int(row["followup_finding_id"]): row for _, row in seen.iterrows()}
-
-
-def _missing(rows: pd.DataFrame) -> list[Any]:
-    """A group without a place (TID 1501) for each finding of an earlier scan that this one does not show."""
+def _missing(rows: pd.DataFrame, changes: pd.DataFrame) -> list[Any]:
+    """A group without a place (TID 1501) for each finding of the scan before that this one does not show."""
     from highdicom import sr
 
-    gone = rows[rows["finding_ids"].isna() & rows["state"].notna()]
-    return [
-        sr.MeasurementsAndQualitativeEvaluations(
+    lost = changes[changes["followup_finding_id"].isna()].drop_duplicates("tracking_id").set_index("tracking_id")
+    gone = rows[rows["finding_ids"].isna() & rows["tracking_id"].isin(lost.index)]
+    groups = []
+    for _, row in gone.iterrows():
+        change = lost.loc[row["tracking_id"]]
+        group = sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=sr.TrackingIdentifier(row["tracking_uid"], row["tracking_id"]),
-            time_point_context=_time(row),
+            time_point_context=_time(int(row["time_point"]), row["days"]),
             finding_type=codes.code(codes.CALCIFICATION),
             finding_category=codes.code(codes.ABNORMAL),
             algorithm_id=sr.AlgorithmIdentification(NAME, provenance.version()),
-            qualitative_evaluations=_called(row["state"]),
+            qualitative_evaluations=_called(str(change["state"])),
         )
-        for _, row in gone.iterrows()
-    ]
+        groups.append(_with_reason(group, change))
+    return groups
 
 
-def _changes(change: pd.Series) -> list[Any]:
-    return [measurement(change, m, given=False) for m in codes.FOLLOWUP_MEASURES if known(change, m.column)]
+def _with_reason(group: Any, change: pd.Series | None) -> Any:
+    if change is not None and known(change, "reason"):
+        group[0].ContentSequence.append(comment(str(change["reason"])))
+    return group
+
+
+def _state(change: pd.Series, was_seen: bool) -> str:
+    """What became of a finding that this scan shows: what the scan before could not show is not "not seen" here."""
+    if change["match"] == "not_seen":
+        return "seen_again" if was_seen else "not_seen_before"
+    return str(change["state"])
+
+
+def _changes(change: pd.Series, given: bool) -> list[Any]:
+    """Change and limits; of what split or merged they are those of the whole, and stand in the reason."""
+    if change["match"] != "matched":
+        return []
+    return [measurement(change, m, given) for m in codes.FOLLOWUP_MEASURES if known(change, m.column)]
 
 
 def _called(state: str) -> list[Any]:
@@ -145,15 +199,14 @@ def _called(state: str) -> list[Any]:
     return [sr.QualitativeEvaluation(codes.code(codes.CHANGE), codes.code(term)) for term in codes.change(state)]
 
 
-def _time(row: pd.Series) -> Any:
+def _time(order: int, days: Any) -> Any:
     """Which scan it is, and how many days after the first."""
     from highdicom import sr
 
-    order = int(row["time_point"])
     offset = None
-    if known(row, "days"):
+    if days is not None and pd.notna(days):
         offset = sr.LongitudinalTemporalOffsetFromEvent(
-            float(row["days"]), codes.code(codes.DAYS), codes.code(codes.BASELINE_EVENT)
+            float(days), codes.code(codes.DAYS), codes.code(codes.BASELINE_EVENT)
         )
     return sr.TimePointContext(
         "baseline" if order == 1 else f"follow-up {order - 1}",

@@ -74,35 +74,48 @@ def test_nothing_overlaps_nothing():
     assert overlaps(none, none, 3.0).dilated.shape == (0, 0)
 
 
+NUMBERS = np.arange(60)
+
+
 def moved(seed, lean=0.05):
-    """60 places, and where a smooth motion brings them: up to some millimetres."""
+    """60 places, and how far a smooth motion brings them: some millimetres."""
     rng = np.random.default_rng(seed)
     places = rng.uniform(-60, 60, (60, 3))
     drift = np.stack([lean * places[:, 1], 2 + 0 * places[:, 0], -lean * places[:, 2]], axis=1)
-    numbers = np.arange(60)
-    return places, drift, Pairs(numbers, numbers, *np.zeros((3, 60)))
+    return places, drift
 
 
 def test_neighbours_tell_what_registration_left():
-    places, drift, partners = moved(1)
-    shift = neighbours_shift(places, partners, places + drift)
+    places, drift = moved(1)
+    shift = neighbours_shift(places, places, drift, NUMBERS)
     assert np.abs(shift - drift).max() < 2.0
     assert np.median(np.linalg.norm(shift - drift, axis=1)) < 0.25 * np.median(np.linalg.norm(drift, axis=1))
 
 
 def test_a_finding_does_not_tell_its_own_place_nor_lead_its_neighbours_astray():
-    places, drift, partners = moved(2, lean=0.0)
-    after = places + drift
-    after[7] += (5.0, -5.0, 0.0)  # half of what split
-    np.testing.assert_allclose(neighbours_shift(places, partners, after), drift, atol=1e-9)
+    places, drift = moved(2, lean=0.0)
+    left = drift.copy()
+    left[7] += (5.0, -5.0, 0.0)  # half of what split
+    np.testing.assert_allclose(neighbours_shift(places, places, left, NUMBERS), drift, atol=1e-9)
+    alone = np.array([[10.0, 0.0, 0.0]])  # without partner: the same neighbours
+    found = neighbours_shift(np.concatenate([alone, places]), places, left, NUMBERS + 1)
+    np.testing.assert_allclose(found[0], drift[0], atol=1e-9)
+
+
+def test_seven_neighbours_are_heard_with_a_partner_of_its_own_and_without():
+    line = np.arange(20.0)[:, None] * (5.0, 0, 0)
+    left = np.arange(20.0)[:, None] * (1.0, 0, 0)
+    own = neighbours_shift(line, line, left, np.arange(20))
+    without = neighbours_shift(np.concatenate([[[-5.0, 0, 0]], line]), line, left, np.arange(1, 21))
+    assert own[0, 0] == 4.0  # of 1 to 7
+    assert without[0, 0] == 3.0  # of 0 to 6
 
 
 def test_neighbours_are_not_heard_where_they_tell_nothing():
-    places, drift, partners = moved(3)
-    few = Pairs(*(np.asarray(v)[:4] for v in (partners.before, partners.after, *np.zeros((3, 4)))))
-    assert not neighbours_shift(places, few, places + drift).any()
+    places, drift = moved(3)
+    assert not neighbours_shift(places, places[:4], drift[:4], NUMBERS[:4]).any()
     noise = np.random.default_rng(4).normal(0, 1, places.shape)
-    assert not neighbours_shift(places, partners, places + noise).any()
+    assert not neighbours_shift(places, places, noise, NUMBERS).any()
 
 
 @pytest.mark.parametrize(

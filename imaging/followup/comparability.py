@@ -71,8 +71,10 @@ class Comparability:
 
     @property
     def reason(self) -> str:
-        """What differs, in words; empty where nothing does."""
-        return "; ".join(f"{a.name} differs: {a.before}, then {a.after}" for a in self.mismatches)
+        """What differs, in words, and what helps; empty where nothing does."""
+        told = "; ".join(f"{a.name} differs: {a.before}, then {a.after}" for a in self.mismatches)
+        helps = "; both measured above the higher one (detection.threshold_hu) would be comparable"
+        return told + helps if told and self.same_but_for_threshold else told
 
 
 def comparability(before: Exam, after: Exam) -> Comparability:

@@ -90,20 +90,22 @@ def open_exams(places: Sequence[str | Path], images: Sequence[str | Path], confi
     levels = np.array([exam.number("threshold_grow_hu") for exam in exams])
     fixed = np.array([_is_run(Path(place)) for place in places])
     made = []
-    for k, (place, exam) in enumerate(zip(places, exams, strict=True)):
+    for k, exam in enumerate(exams):
         beside = (part == part[k]) & np.isfinite(levels)  # given labels have no level
         bounds = levels[beside & fixed]
         level = bounds.min() if len(bounds) else levels[beside].max(initial=0)
         raised = not fixed[k] and level - levels[k] > SAME_THRESHOLD_HU
-        made.append(_again(Path(place), float(levels[k]), float(level), config) if raised else exam)
+        made.append(_raised(exam, float(level), config) if raised else exam)
     return made
 
 
-def _again(place: Path, own: float, level: float, config: Config) -> Exam:
-    """A scan measured above a threshold that is not its own."""
+def _raised(exam: Exam, level: float, config: Config) -> Exam:
+    """A scan that was analysed here, measured above a threshold that is not its own."""
+    assert exam.image is not None
+    assert exam.series is not None
     higher = dataclasses.replace(config.detection, threshold_hu=level)
-    exam = _of_scan(place, dataclasses.replace(config, detection=higher))
-    return exam.replace(facts={**exam.facts, "threshold_own_hu": own})
+    again = _analysed(exam.image, exam.series, dataclasses.replace(config, detection=higher))
+    return again.raised_from(exam.number("threshold_grow_hu"))
 
 
 def _is_run(place: Path) -> bool:
@@ -116,14 +118,18 @@ def _of_scan(place: Path, config: Config) -> Exam:
     if len(series) != 1:
         found = "no CT series" if not series else f"{len(series)} CT series"
         raise UsageError(f"{found} in there; give the folder or file of one (calcimap inspect lists them)", place)
-    name = provenance.scan_id(series[0], config.privacy.salt, {})
-    result = analyze(read_volume(series[0], config.reading), config, scan_id=name)
+    return _analysed(read_volume(series[0], config.reading), series[0], config)
+
+
+def _analysed(volume: Volume, series: Series, config: Config) -> Exam:
+    name = provenance.scan_id(series, config.privacy.salt, {})
+    result = analyze(volume, config, scan_id=name)
     assert isinstance(result, ScanResult)
     exam = Exam.of(
-        result.detection, result.findings, scan_id=name, frame=_frame(series[0], config), acquired=series[0].acquired
+        result.detection, result.findings, scan_id=name, frame=_frame(series, config), acquired=series.acquired
     )
     facts = {**exam.facts, "score_definition": result.record["score_definition"]}
-    return exam.replace(facts=facts, series=series[0])
+    return exam.replace(facts=facts, series=series)
 
 
 def _of_run(out: Path, scan_id: str | None, images: Sequence[str | Path], config: Config) -> Exam:

@@ -120,10 +120,9 @@ def comparability(before: Exam, after: Exam) -> Comparability:
 
 def _raised(before: Exam, after: Exam) -> list[Aspect]:
     """Levels of their own, of scans that were measured above the threshold of a noisier one."""
-    own = "threshold_own_hu"
-    if before.fact(own) is None and after.fact(own) is None:
+    if before.own_threshold is None and after.own_threshold is None:
         return []
-    one, two = (e.number(own if e.fact(own) is not None else "threshold_grow_hu") for e in (before, after))
+    one, two = (e.number("threshold_grow_hu") if e.own_threshold is None else e.own_threshold for e in (before, after))
     rule = "for information: scans are measured above the highest threshold among them"
     same = abs(one - two) <= SAME_THRESHOLD_HU
     return [_aspect("its own threshold, HU", one, two, lambda *_: same, rule, decides=False)]

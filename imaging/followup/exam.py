@@ -27,6 +27,8 @@ from ..separate import Candidates
 from ..series import Series
 from ..volume import Volume
 
+OWN_THRESHOLD = "threshold_own_hu"
+
 
 @dataclass(frozen=True, eq=False)
 class Exam:
@@ -140,11 +142,19 @@ class Exam:
         return dataclasses.replace(self, **changes)
 
     @property
+    def own_threshold(self) -> float | None:
+        """HU of the growth threshold that is the scan's own, where it was measured above that of a noisier one."""
+        value = self.fact(OWN_THRESHOLD)
+        return None if value is None else float(value)
+
+    def raised_from(self, own: float) -> Exam:
+        """The exam, marked as measured above another threshold than its own, HU."""
+        return self.replace(facts={**self.facts, OWN_THRESHOLD: own})
+
+    @property
     def measured(self) -> str:
-        """The scan, and the threshold where it was measured above that of another one: its findings have numbers of
-        their own then.
-        """
-        raised = self.fact("threshold_own_hu") is not None
+        """The scan, and the threshold where that is not its own: its findings have numbers of their own then."""
+        raised = self.own_threshold is not None
         return f"{self.scan_id}@{self.number('threshold_grow_hu'):.6g}" if raised else self.scan_id
 
     @property

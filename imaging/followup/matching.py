@@ -18,6 +18,11 @@ BONE_MM = 2.0
 NEIGHBOURS, LEAST_NEIGHBOURS, NEIGHBOURHOOD_MM = 7, 4, 60.0
 """Partners that tell where a finding lies, how few of them tell nothing, and how far away they may be."""
 
+AMID = 0.5
+"""Share of the missing volume, and of the way from the partner to the whole, that may be left with a part that only
+touches its whole: most of both is explained. Judgement, as are the numbers of neighbours; measured in docs/followup.md.
+"""
+
 
 class Way(Protocol):
     """From places of the baseline to those of the follow-up: a registration, or several one after the other."""
@@ -278,7 +283,7 @@ def _part_of(
         rest, left = abs(wholes.volume[a] - explained[a]), abs(wholes.volume[a] - more)
         with_it = moment[a] + parts.volume[b] * (parts.place[b] - wholes.place[a])
         off = np.linalg.norm(moment[a]) / explained[a] if explained[a] else 0.0
-        amid = left <= rest / 2 and np.linalg.norm(with_it) / more <= off / 2
+        amid = left <= AMID * rest and np.linalg.norm(with_it) / more <= AMID * off
         fits = core_share[k] >= least or left < rest
         if b not in taken and ((share[k] >= least and fits) or amid):
             taken.add(b)

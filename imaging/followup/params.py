@@ -88,7 +88,7 @@ class FollowupParams:
     """A finding of the baseline without partner is resolved from this volume on."""
     certain_sd: float = 2.0
     """Standard deviations of the noise, of both scans together, by which a finding alone must clear the peak that the
-    other scan asks for."""
+    other scan asks for: 95 % of repeats."""
     annual_from_days: int = 90
     """Shortest interval from which a rate per year is given."""
 

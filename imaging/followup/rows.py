@@ -44,20 +44,7 @@ def change_rows(
     params: FollowupParams,
     interval: int | None,
 ) -> pd.DataFrame:
-    """Columns of `imaging.CHANGES`, for all findings of both scans."""
-    return _finished(_rows(one, two, registration, matching, table, limits, params), one, two, interval, params)
-
-
-def _rows(
-    one: Exam,
-    two: Exam,
-    registration: Registration,
-    matching: Matching,
-    table: Comparability,
-    limits: Limits,
-    params: FollowupParams,
-) -> list[dict[str, Any]]:
-    """A row for each pair, part and finding alone, with what is special about it."""
+    """Columns of `imaging.CHANGES`: a row for each pair, part and finding alone, of all findings of both scans."""
     rows = []
     links = [tuple(map(int, p)) for p in zip(matching.partners.before, matching.partners.after, strict=True)]
     links += [(int(a), int(b)) for a, b in matching.parts]
@@ -80,7 +67,7 @@ def _rows(
         if not table.comparable and row["state"] != "not_seen":
             found = {"new": "in the follow-up only; ", "resolved": "in the baseline only; "}.get(row["match"], "")
             row |= {"state": "not_comparable", "change": None, "reason": found + table.reason}
-    return rows
+    return _finished(rows, one, two, interval, params)
 
 
 def _pair(

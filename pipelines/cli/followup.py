@@ -54,8 +54,8 @@ def compare(
         intervals=interval_days or (), sr=sr,
     )  # fmt: skip
     for exam in made.timeline.exams:
-        if exam.fact("threshold_own_hu") is not None:
-            level, own = exam.number("threshold_grow_hu"), exam.number("threshold_own_hu")
+        if (own := exam.own_threshold) is not None:
+            level = exam.number("threshold_grow_hu")
             print(f"{exam.scan_id} is measured above {level:.0f} HU, as the noisiest scan is, and not {own:.0f} HU")
     for c in made.timeline.comparisons:
         registration = c.registration.method.replace("_", " ")

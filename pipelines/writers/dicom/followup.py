@@ -18,9 +18,7 @@ from .. import Origin
 from . import codes
 from .regions import ellipsoids
 from .source import NAME, Source
-from .sr import comment, common, document, known, largest, measurement, unlinked
-
-OWN = "threshold_own_hu"
+from .sr import comment, common, document, known, largest, measurement, summary, unlinked
 
 
 def write_followup_sr(result: FollowupResult, who: Sequence[Identity], config: Config) -> None:
@@ -45,7 +43,7 @@ def write_followup_sr(result: FollowupResult, who: Sequence[Identity], config: C
         changes = result.timeline.comparisons[k - 1].changes if k else result.changes.iloc[:0]
         kept = largest(exam.findings, config.dicom.sr_max_findings)
         groups = [
-            _summary(exam, k + 1, result.timeline.days[k], source),
+            _summary(exam, _time(k + 1, result.timeline.days[k]), source),
             *_groups(exam, k + 1, kept, table, changes, source),
         ]
         if k:
@@ -53,8 +51,8 @@ def write_followup_sr(result: FollowupResult, who: Sequence[Identity], config: C
         lines = [NOTICE, f"Scan {k + 1} of {len(exams)}, the earliest first; every measure is in the tables."]
         if len(kept) < len(exam):
             lines.append(f"Described here are the {len(kept)} largest of {len(exam)} findings.")
-        if exam.fact(OWN) is not None:
-            lines.append(f"Measured above the threshold of a noisier scan; its own is {exam.number(OWN):g} HU.")
+        if (own := exam.own_threshold) is not None:
+            lines.append(f"Measured above the threshold of a noisier scan; its own is {own:g} HU.")
         if k and not (comparability := result.timeline.comparisons[k - 1].comparability).comparable:
             lines.append(f"Not comparable with the scan before: {comparability.reason}")
         made = document(source, groups, [*lines, *unlinked(source)], description="follow-up")
@@ -90,26 +88,16 @@ def _source(exam: Exam, k: int, identity: Identity, result: FollowupResult, conf
     return Source(Origin(exam.series, config), identity, hashlib.sha256(repr(parts).encode()).hexdigest())
 
 
-def _summary(exam: Exam, order: int, days: int | None, source: Source) -> Any:
-    """The scan as a whole (TID 1501): how many findings, what they amount to, and above what they were measured."""
-    from highdicom import sr
-
-    names = ("threshold_mode", "threshold_grow_hu", "threshold_peak_hu", OWN)
-    told = [(n, exam.fact(n)) for n in names if exam.fact(n) is not None]
-    parameters = [f"{n}={v:g}" if isinstance(v, float) else f"{n}={v}" for n, v in told] or ["labels=given"]
-    total = float(np.nansum(exam.column("volume_mm3")))
-    method = codes.GIVEN_MASK if _given(exam) else codes.DETECTION_MASK
-    return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(source.uid("scan"), "calcimap scan"),
-        time_point_context=_time(order, days),
-        finding_type=codes.code(codes.CALCIFICATION),
-        finding_category=codes.code(codes.ABNORMAL),
-        algorithm_id=sr.AlgorithmIdentification(NAME, provenance.version(), parameters=parameters),
-        measurements=[
-            sr.Measurement(codes.code(codes.COUNT), len(exam), codes.code(codes.ONE)),
-            sr.Measurement(codes.code(codes.VOLUME), total, codes.code(codes.MM3), method=codes.code(method)),
-        ],
-    )
+def _summary(exam: Exam, time: Any, source: Source) -> Any:
+    """The scan as a whole, and above what it was measured."""
+    if _given(exam):
+        told, method = ["labels=given"], codes.GIVEN_MASK
+    else:
+        names = ("threshold_mode", "threshold_grow_hu", "threshold_peak_hu")
+        facts = [*((n, exam.fact(n)) for n in names), ("threshold_own_hu", exam.own_threshold)]
+        told = [f"{n}={v:g}" if isinstance(v, float) else f"{n}={v}" for n, v in facts if v is not None]
+        method = codes.DETECTION_MASK
+    return summary(source, len(exam), float(exam.column("volume_mm3").sum()), told, method, time)
 
 
 def _given(exam: Exam) -> bool:

@@ -53,7 +53,7 @@ def write_sr(result: ScanResult | ClipResult, folder: Path, origin: Origin) -> N
     clip = isinstance(result, ClipResult)
     document(
         source,
-        [_summary(result, source), *groups],
+        [summary(source, len(result.findings), result.record.get("total_volume_mm3"), parameters(result)), *groups],
         lines,
         procedure=codes.US_STUDY if clip else codes.CT_STUDY,
         segments=segments,
@@ -169,20 +169,27 @@ def _scheme() -> Dataset:
 # -- groups ------------------------------------------------------------------------------------------------------------
 
 
-def _summary(result: ScanResult | ClipResult, source: Source) -> sr.MeasurementsAndQualitativeEvaluations:
-    """The whole scan: how many findings, what they amount to, and the settings."""
+def summary(
+    source: Source,
+    found: int,
+    volume_mm3: float | None,
+    told: list[str],
+    method: codes.Triple = codes.DETECTION_MASK,
+    time: sr.TimePointContext | None = None,
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    """The whole scan (TID 1501): how many findings, what they amount to, and the settings."""
     from highdicom import sr
 
-    measures = [sr.Measurement(codes.code(codes.COUNT), len(result.findings), codes.code(codes.ONE))]
-    total = result.record.get("total_volume_mm3")
-    if total is not None:
+    measures = [sr.Measurement(codes.code(codes.COUNT), found, codes.code(codes.ONE))]
+    if volume_mm3 is not None:
         name, unit = codes.code(codes.VOLUME), codes.code(codes.MM3)
-        measures.append(sr.Measurement(name, float(total), unit, method=codes.code(codes.DETECTION_MASK)))
+        measures.append(sr.Measurement(name, float(volume_mm3), unit, method=codes.code(method)))
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(source.uid("scan"), "calcimap scan"),
+        time_point_context=time,
         finding_type=codes.code(codes.CALCIFICATION),
         finding_category=codes.code(codes.ABNORMAL),
-        algorithm_id=sr.AlgorithmIdentification(NAME, provenance.version(), parameters=parameters(result)),
+        algorithm_id=sr.AlgorithmIdentification(NAME, provenance.version(), parameters=told),
         measurements=measures,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import queue
 import signal
 import threading
@@ -98,6 +99,7 @@ class Executor(Protocol):
 
 AGAIN_S = 2.0
 """Seconds after which an alarm that came to nothing rings again."""
+_AT_ONCE_S = 0.001
 
 
 class TimeLimitError(BaseException):
@@ -135,15 +137,23 @@ def _alarm(seconds: float) -> Iterator[None]:
         yield
         return
 
+    up = False
+
     def ring(_number: int, frame: FrameType | None) -> None:
-        # What is raised in a callback of the garbage collector is lost: wait for the next ring.
-        if frame is None or frame.f_code.co_name != "gc_callback":
+        nonlocal up
+        up = True
+        # What is raised in a callback of the garbage collector is lost: ring again when that is over.
+        if frame and any(frame.f_code is getattr(each, "__code__", None) for each in gc.callbacks):
+            signal.setitimer(signal.ITIMER_REAL, _AT_ONCE_S, AGAIN_S)
+        else:
             raise TimeLimitError
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
     try:
         yield
+        if up:  # It rang where nothing can be raised: in a finalizer or in a callback of a weak reference.
+            raise TimeLimitError
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

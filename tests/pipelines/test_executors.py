@@ -1,5 +1,6 @@
 """Executors: the same results anywhere; a worker that dies or hangs loses its job only, and nothing is left behind."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -58,6 +59,47 @@ def test_serial_has_a_time_limit(tmp_path):
     with executor(1, Limits(tmp_path, seconds=0.2)) as workers:
         assert results(workers, hangs_on_two, jobs(4)) == {0: 0, 1: 2, 2: Lost("timeout"), 3: 6}
     assert signal.getsignal(signal.SIGALRM) is before
+
+
+def collects(_item):
+    """Be in a callback of the garbage collector when the time is up, and end soon after."""
+
+    def callback(phase, _info):
+        if phase == "start":
+            time.sleep(0.3)
+
+    gc.callbacks.append(callback)
+    try:
+        gc.collect()
+        ended = time.monotonic() + 0.3
+        while time.monotonic() < ended:
+            pass
+    finally:
+        gc.callbacks.remove(callback)
+    return "done"
+
+
+class Closing:
+    def __del__(self):
+        time.sleep(0.3)
+
+
+def finalizes(_item):
+    """Be in a finalizer when the time is up, where what is raised is lost."""
+    held = Closing()
+    del held
+    return "done"
+
+
+def test_a_time_limit_that_rings_in_the_garbage_collector_is_kept(tmp_path):
+    with executor(1, Limits(tmp_path, seconds=0.1)) as workers:
+        assert results(workers, collects, jobs(1)) == {0: Lost("timeout")}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what the test is about
+def test_a_time_limit_that_rings_in_a_finalizer_is_kept(tmp_path):
+    with executor(1, Limits(tmp_path, seconds=0.1)) as workers:
+        assert results(workers, finalizes, jobs(1)) == {0: Lost("timeout")}
 
 
 def test_workers_lose_only_what_dies_hangs_or_takes_too_much(tmp_path):

@@ -27,6 +27,9 @@ _ENVIRONMENT = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
     "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
     "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "0.95",
+    # Dask looks a hundred times a second at what a worker does, and wakes every process fifty times.
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
     # One core a worker: threads of libraries would only get into the way of other workers.
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
     # Dask has workers give memory back at once: every array of a scan is mapped, cleared and unmapped anew, and an

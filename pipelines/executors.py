@@ -164,8 +164,8 @@ class DaskExecutor:
 
     A mark on disk says that a job was begun and is not finished: where Dask sends it out again because its worker is
     gone, the mark tells, whatever the scheduler is set to, and nothing that only waited on that worker, or was finished
-    by it, is taken for lost. Time is kept by a
-    watchdog in the worker, which ends the process even while a library holds it; an entry in the mark says why.
+    by it, is taken for lost. Time is kept by a watchdog in the worker, which ends the process even while a library
+    holds it; an entry in the mark says why.
 
     Parameters
     ----------
@@ -197,17 +197,30 @@ class DaskExecutor:
         following = next(waiting, None)
         running: dict[Any, tuple[Job[Item], Path]] = {}
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        last_seen = time.monotonic()
+
+        def send() -> None:
+            """As many of the waiting jobs as there is room for."""
+            nonlocal following, last_seen
+            threads = sum(self._client.nthreads().values())
+            last_seen = time.monotonic() if threads else last_seen
+            while following and self._room(following, [job for job, _ in running.values()], threads):
+                mark = self._limits.marks / f"{following.name}.{uuid.uuid4().hex[:8]}"
+                future = self._client.submit(_guarded, function, following.item, mark, self._limits.seconds, pure=False)
+                running[future] = following, mark
+                future.add_done_callback(done.put)
+                following = next(waiting, None)
+
         try:
-            while running or following:
-                while following and self._room(following, [job for job, _ in running.values()]):
-                    mark = self._limits.marks / f"{following.name}.{uuid.uuid4().hex[:8]}"
-                    future = self._client.submit(
-                        _guarded, function, following.item, mark, self._limits.seconds, pure=False
-                    )
-                    running[future] = following, mark
-                    future.add_done_callback(done.put)
-                    following = next(waiting, None)
-                future = self._next(done)
+            send()
+            while running:
+                try:
+                    future = done.get(timeout=_LOOK_S)
+                except queue.Empty:  # workers may have come and have nothing to do, or all be gone
+                    send()
+                    if time.monotonic() - last_seen > self._patience:
+                        raise NoWorkersError from None
+                    continue
                 job, mark = running.pop(future)
                 try:
                     result: Result | Lost = future.result()
@@ -215,30 +228,17 @@ class DaskExecutor:
                     result = Lost("worker_died")
                 future.release()
                 mark.unlink(missing_ok=True)
+                send()  # before anybody looks at the result: no worker waits for that
                 yield job, result
         finally:
             for future in running:
                 future.cancel(force=True)
 
-    def _room(self, job: Job[Item], running: list[Job[Item]]) -> bool:
+    def _room(self, job: Job[Item], running: list[Job[Item]], threads: int) -> bool:
         """Whether one more may be under way; the first always."""
-        if not running:
-            return True
-        threads = 1 if self._alone else sum(self._client.nthreads().values())
-        limit = self._limits.memory
-        return len(running) < threads and (not limit or sum(j.memory for j in running) + job.memory <= limit)
-
-    def _next(self, done: queue.SimpleQueue[Any]) -> Any:
-        """The next that is done."""
-        last_seen = time.monotonic()
-        while True:
-            try:
-                return done.get(timeout=_LOOK_S)
-            except queue.Empty:
-                if self._client.nthreads():
-                    last_seen = time.monotonic()
-                elif time.monotonic() - last_seen > self._patience:
-                    raise NoWorkersError from None
+        most, limit = 1 if self._alone else threads, self._limits.memory
+        enough = not limit or sum(j.memory for j in running) + job.memory <= limit
+        return not running or (len(running) < most and enough)
 
 
 def _guarded(function: Callable[[Item], Result], item: Item, mark: Path, seconds: float) -> Result | Lost:

@@ -1,7 +1,7 @@
 """A night's run: one large scan beside the peers, two workers beside one, and 1,000 small scans, killed and resumed.
 
     python tests/benchmarks/bench_batch.py scan [--slices 400] [--repeats 3] [--all-above]
-    python tests/benchmarks/bench_batch.py workers [--slices 400] [--series 4]
+    python tests/benchmarks/bench_batch.py workers [--slices 400] [--series 16] [--repeats 3]
     python tests/benchmarks/bench_batch.py cohort [--series 1000]
 
 scan: from the folder to a table, alternately, each in a process of its own that has done a small scan before. peer:
@@ -11,7 +11,7 @@ hypotheses, tables, label map, picture, report). all_above, on request: `pipelin
 without separation, which measures, names and ranks every speck of noise as a finding. Memory is the peak beyond that
 process before the scan (Linux).
 workers: the same series under several names, with one worker process, with two, and with two runs beside each other,
-which is what the machine gives; the start of the workers is timed apart.
+which is what the machine gives; from when the workers have started, their imports included.
 cohort: small series, 5 % of them bad in 20 ways: a quiet serial run; then two workers, one killed with SIGKILL, then
 the whole run, and resumed. Printed: whether the tables are the same bytes, whether exactly the bad ones were refused
 with their reason, overhead per scan, and the memory of the coordinating process in the first and the second half.
@@ -174,9 +174,9 @@ def bench_scan(slices: int, repeats: int, all_above: bool) -> None:
 # -- two workers beside one --------------------------------------------------------------------------------------------
 
 
-def bench_workers(slices: int, series: int) -> None:
+def bench_workers(slices: int, series: int, repeats: int) -> None:
     """Series a second with one worker, with two, and with two runs beside each other that know nothing of each other:
-    what the machine gives to two processes.
+    what the machine gives to two processes. In turn, several times: other machines share the host's memory.
     """
     with tempfile.TemporaryDirectory(prefix="calcimap-bench-") as made:
         base = Path(made)
@@ -189,26 +189,35 @@ def bench_workers(slices: int, series: int) -> None:
             "two workers": [("in", 2)],
             "two runs of one worker each": [("in/half0", 1), ("in/half1", 1)],
         }
-        rates = {}
-        for name, parts in kinds.items():
-            outs = [base / f"{name} {k}" for k in range(len(parts))]
-            runs = [
-                subprocess.Popen(
-                    [sys.executable, __file__, "forced", str(base / where), str(out), str(jobs)], env=ENVIRONMENT
-                )
-                for out, (where, jobs) in zip(outs, parts, strict=True)
-            ]
-            if any(run.wait() for run in runs):
-                raise SystemExit("a run failed")
-            times = [(e["event"], e["time_unix_s"]) for out in outs for e in events(out)]
-            started = max(t for event, t in times if event == "ready")  # the workers have started
-            last = max(t for event, t in times if event == "scan")
-            rates[name] = series / (last - started)
+        took: dict[str, list[float]] = {name: [] for name in kinds}
+        for _ in range(repeats):
+            for name, parts in kinds.items():
+                took[name].append(_seconds_of(base, parts))
+            print(", ".join(f"{name} {times[-1]:.1f} s" for name, times in took.items()), flush=True)
+        for name, times in took.items():
+            ratios = [one / t for one, t in zip(took["one worker"], times, strict=True)]
             print(
-                f"{name}: {last - started:.1f} s for {series} series, {rates[name] / rates['one worker']:.2f} x one",
-                flush=True,
+                f"{name}: {series} series in {statistics.median(times):.1f} s ({min(times):.1f} to {max(times):.1f}), "
+                f"{min(took['one worker']) / min(times):.2f} x one by the least times, "
+                f"{min(ratios):.2f} to {max(ratios):.2f} x by turns"
             )
         print(f"load average {os.getloadavg()[0]:.1f}")
+
+
+def _seconds_of(base: Path, parts: list[tuple[str, int]]) -> float:
+    """From workers that are ready to the last scan, of runs beside each other: (folder, workers) each."""
+    outs = [base / f"out{k}" for k in range(len(parts))]
+    runs = [
+        subprocess.Popen([sys.executable, __file__, "forced", str(base / where), str(out), str(jobs)], env=ENVIRONMENT)
+        for out, (where, jobs) in zip(outs, parts, strict=True)
+    ]
+    codes = [run.wait() for run in runs]
+    if any(codes):
+        raise SystemExit("a run failed")
+    times = [(e["event"], e["time_unix_s"]) for out in outs for e in events(out)]
+    for out in outs:
+        shutil.rmtree(out)
+    return max(t for event, t in times if event == "scan") - max(t for event, t in times if event == "ready")
 
 
 def renamed(source: Path, target: Path, k: int) -> None:
@@ -325,7 +334,7 @@ def main() -> None:
     elif args.what == "scan":
         bench_scan(args.slices, args.repeats, args.all_above)
     elif args.what == "workers":
-        bench_workers(args.slices, args.series or 4)
+        bench_workers(args.slices, args.series or 16, args.repeats)
     else:
         bench_cohort(args.series or 1000)
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from distributed import Client
 
 from imaging import UsageError
+from pipelines.cluster import local_cluster
 from pipelines.executors import DaskExecutor, Job, Limits, Lost, _guarded, executor
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +115,20 @@ def test_workers_lose_only_what_dies_hangs_or_takes_too_much(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def waits_on_zero(number):
+    if number == 0:
+        time.sleep(12)
+    return 2 * number
+
+
+def test_a_worker_that_comes_late_has_work_at_once(tmp_path):
+    with local_cluster(1) as cluster, Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=30)
+        came = DaskExecutor(client, Limits(tmp_path)).map(waits_on_zero, jobs(4))
+        cluster.scale(2)
+        assert [job.item for job, _ in came] == [1, 2, 3, 0]
+
+
 def test_a_mark_stays_only_while_the_work_is_under_way(tmp_path):
     """What was finished by a worker that died before its result was fetched is done again; what killed it is not."""
     mark = tmp_path / "mark"
@@ -131,16 +147,12 @@ def test_a_mark_stays_only_while_the_work_is_under_way(tmp_path):
 def test_memory_bounds_what_is_under_way(tmp_path):
     """Two jobs that together need more than there is are never under way at a time; one alone always is."""
 
-    class Client:
-        def nthreads(self):
-            return {"a": 1, "b": 1, "c": 1}
-
-    held = DaskExecutor(Client(), Limits(tmp_path, memory=10))
-    assert held._room(Job(0, "", 50), [])
-    assert held._room(Job(0, "", 4), [Job(0, "", 6)])
-    assert not held._room(Job(0, "", 5), [Job(0, "", 6)])
-    assert not held._room(Job(0, "", 0), [Job(0, "", 1)] * 3)
-    assert not DaskExecutor(Client(), Limits(tmp_path), alone=True)._room(Job(0, ""), [Job(0, "")])
+    held = DaskExecutor(None, Limits(tmp_path, memory=10))
+    assert held._room(Job(0, "", 50), [], 3)
+    assert held._room(Job(0, "", 4), [Job(0, "", 6)], 3)
+    assert not held._room(Job(0, "", 5), [Job(0, "", 6)], 3)
+    assert not held._room(Job(0, "", 0), [Job(0, "", 1)] * 3, 3)
+    assert not DaskExecutor(None, Limits(tmp_path), alone=True)._room(Job(0, ""), [Job(0, "")], 3)
 
 
 def test_no_process_survives_a_run_that_is_killed(tmp_path):

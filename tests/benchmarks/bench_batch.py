@@ -1,7 +1,7 @@
 """A night's run: one large scan beside the peers, two workers beside one, and 1,000 small scans, killed and resumed.
 
     python tests/benchmarks/bench_batch.py scan [--slices 400] [--repeats 3] [--all-above]
-    python tests/benchmarks/bench_batch.py workers [--slices 400] [--series 16] [--repeats 3]
+    python tests/benchmarks/bench_batch.py workers [--slices 400] [--repeats 10]
     python tests/benchmarks/bench_batch.py cohort [--series 1000]
 
 scan: from the folder to a table, alternately, each in a process of its own that has done a small scan before. peer:
@@ -10,8 +10,8 @@ SimpleITK's series reader, skimage `label` and `regionprops_table`, a CSV. thres
 hypotheses, tables, label map, picture, report). all_above, on request: `pipelines.run` with a fixed threshold and
 without separation, which measures, names and ranks every speck of noise as a finding. Memory is the peak beyond that
 process before the scan (Linux).
-workers: the same series under several names, with one worker process, with two, and with two runs beside each other,
-which is what the machine gives; from when the workers have started, their imports included.
+workers: two workers beside one, in turn, both with scans and with jobs that only compute, which is what the machine
+gives at the time.
 cohort: small series, 5 % of them bad in 20 ways: a quiet serial run; then two workers, one killed with SIGKILL, then
 the whole run, and resumed. Printed: whether the tables are the same bytes, whether exactly the bad ones were refused
 with their reason, overhead per scan, and the memory of the coordinating process in the first and the second half.
@@ -23,15 +23,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -174,50 +174,58 @@ def bench_scan(slices: int, repeats: int, all_above: bool) -> None:
 # -- two workers beside one --------------------------------------------------------------------------------------------
 
 
-def bench_workers(slices: int, series: int, repeats: int) -> None:
-    """Series a second with one worker, with two, and with two runs beside each other that know nothing of each other:
-    what the machine gives to two processes. In turn, several times: other machines share the host's memory.
+def bench_workers(slices: int, repeats: int) -> None:
+    """Series a second with one worker and with two, started and warm, in turn; the same for jobs that only compute.
+
+    In turn and by ratios, because the two cores of a virtual machine may be two threads of one, from minute to minute.
     """
+    from imaging import Context
+    from pipelines.batch import DEFAULT_FORMATS
+    from pipelines.config import Config
+    from pipelines.executors import DaskExecutor, Job, Limits, executor
+    from pipelines.place import claimed
+    from pipelines.plan import Conditions, Shard, survey
+    from pipelines.task import perform
+
     with tempfile.TemporaryDirectory(prefix="calcimap-bench-") as made:
         base = Path(made)
         write_scan(base / "first", slices)
-        for k in range(series):
-            renamed(base / "first", base / "in" / f"half{k % 2}" / f"s{k}", k)
-        shutil.rmtree(base / "first")
-        kinds = {
-            "one worker": [("in", 1)],
-            "two workers": [("in", 2)],
-            "two runs of one worker each": [("in/half0", 1), ("in/half1", 1)],
-        }
-        took: dict[str, list[float]] = {name: [] for name in kinds}
-        for _ in range(repeats):
-            for name, parts in kinds.items():
-                took[name].append(_seconds_of(base, parts))
-            print(", ".join(f"{name} {times[-1]:.1f} s" for name, times in took.items()), flush=True)
-        for name, times in took.items():
-            ratios = [one / t for one, t in zip(took["one worker"], times, strict=True)]
-            print(
-                f"{name}: {series} series in {statistics.median(times):.1f} s ({min(times):.1f} to {max(times):.1f}), "
-                f"{min(took['one worker']) / min(times):.2f} x one by the least times, "
-                f"{min(ratios):.2f} to {max(ratios):.2f} x by turns"
-            )
-        print(f"load average {os.getloadavg()[0]:.1f}")
+        for k in range(4):
+            renamed(base / "first", base / "in" / f"s{k}", k)
+        with claimed(base / "out", "") as place, executor(2, Limits(place.work)) as two:
+            assert isinstance(two, DaskExecutor)
+            two._client.wait_for_workers(2)
+            one = DaskExecutor(two._client, Limits(place.work), alone=True)
+            conditions = Conditions(Config(), DEFAULT_FORMATS, place.out, place.work, {}, Context())
+            plan = survey([base / "in"], place.out, Config(), Shard.parse("1/1"))
+            scans = [conditions.task(entry, conditions.stamp()) for entry in plan.wanted]
+
+            def took(workers: DaskExecutor, function: Callable[[Any], Any], items: list[Any]) -> float:
+                start = time.perf_counter()
+                results = list(workers.map(function, [Job(item, f"job{k}") for k, item in enumerate(items)]))
+                assert len(results) == len(items)
+                return time.perf_counter() - start
+
+            kinds = {"scans": (perform, scans), "computing": (computing, [1.0] * 4)}
+            for function, items in kinds.values():
+                took(two, function, items)
+            ratios: dict[str, list[float]] = {name: [] for name in kinds}
+            for _ in range(repeats):
+                for name, (function, items) in kinds.items():
+                    alone, beside = took(one, function, items[:2]), took(two, function, items)
+                    ratios[name].append(2 * alone / beside)
+                    print(
+                        f"{name}: one worker {alone / 2:.2f} s each, two {beside / 4:.2f} s, {ratios[name][-1]:.2f} x"
+                    )
+            for name, values in ratios.items():
+                low, middle, high = np.percentile(values, [25, 50, 75])
+                print(f"{name}: two workers {middle:.2f} x one (median of {repeats} rounds; {low:.2f} to {high:.2f})")
 
 
-def _seconds_of(base: Path, parts: list[tuple[str, int]]) -> float:
-    """From workers that are ready to the last scan, of runs beside each other: (folder, workers) each."""
-    outs = [base / f"out{k}" for k in range(len(parts))]
-    runs = [
-        subprocess.Popen([sys.executable, __file__, "forced", str(base / where), str(out), str(jobs)], env=ENVIRONMENT)
-        for out, (where, jobs) in zip(outs, parts, strict=True)
-    ]
-    codes = [run.wait() for run in runs]
-    if any(codes):
-        raise SystemExit("a run failed")
-    times = [(e["event"], e["time_unix_s"]) for out in outs for e in events(out)]
-    for out in outs:
-        shutil.rmtree(out)
-    return max(t for event, t in times if event == "scan") - max(t for event, t in times if event == "ready")
+def computing(seconds: float) -> int:
+    """Sort numbers that fit the innermost caches, for about so long."""
+    values = np.random.default_rng(0).random(20_000)
+    return sum(len(np.sort(values)) for _ in range(round(10_000 * seconds)))
 
 
 def renamed(source: Path, target: Path, k: int) -> None:
@@ -303,38 +311,22 @@ def bench_cohort(series: int) -> None:
             print(f"coordinator, {title}: peak {low / 1e6:.0f} MB in the first half, {high / 1e6:.0f} in the second")
 
 
-def forced(folder: Path, out: Path, jobs: int) -> None:
-    """A run on worker processes, also where it is one; tables only."""
-    import pipelines
-    from pipelines import batch, executors
-
-    original = executors.executor
-
-    def alone(n: int, *rest: object, **how: object) -> object:
-        return original(n, *rest, **how | ({"alone": True} if n == 1 else {}))
-
-    batch.executor = alone
-    pipelines.run(folder, out, jobs=jobs)
-
-
 def main() -> None:
     """Arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("scan", "workers", "cohort", "child", "forced"))
+    parser.add_argument("what", choices=("scan", "workers", "cohort", "child"))
     parser.add_argument("rest", nargs="*")
     parser.add_argument("--slices", type=int, default=400)
     parser.add_argument("--series", type=int)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int)
     parser.add_argument("--all-above", action="store_true")
     args = parser.parse_args()
     if args.what == "child":
         child(args.rest[0], Path(args.rest[1]), Path(args.rest[2]))
-    elif args.what == "forced":
-        forced(Path(args.rest[0]), Path(args.rest[1]), int(args.rest[2]))
     elif args.what == "scan":
-        bench_scan(args.slices, args.repeats, args.all_above)
+        bench_scan(args.slices, args.repeats or 3, args.all_above)
     elif args.what == "workers":
-        bench_workers(args.slices, args.series or 16, args.repeats)
+        bench_workers(args.slices, args.repeats or 10)
     else:
         bench_cohort(args.series or 1000)
 

@@ -148,15 +148,13 @@ def _alarm(seconds: float) -> Iterator[None]:
         else:
             raise TimeLimitError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
-    try:
+    with contextlib.ExitStack() as undo:  # each step is undone, also where it rings while another is
+        undo.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, ring))
+        undo.callback(signal.setitimer, signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
         yield
         if up:  # It rang where nothing can be raised: in a finalizer or in a callback of a weak reference.
             raise TimeLimitError
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 class DaskExecutor:

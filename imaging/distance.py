@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from .components import Components, Indices, ranges
 from .volume import Volume
 
+LARGEST_SIDE = 48
+"""Voxels along the longest side of a mask up to which distances are searched line by line."""
 BLOCK_MM = 2.0
 """Blocks that hold a voxel of the region are searched first; only the voxels of the nearest ones are looked at."""
 
@@ -115,7 +117,8 @@ def squared_distance(
     """Squared distance (mm2) to the nearest voxel of `mask`, on its box enlarged to all sides; 0 inside.
 
     One axis after the other, over the lines that the mask occupies only: for a small mask in a wide margin a third of
-    the time of a general distance transform.
+    the time of a general distance transform. The time grows with the side of the mask: a large one goes to ITK's
+    (Maurer et al. 2003).
 
     Parameters
     ----------
@@ -130,6 +133,8 @@ def squared_distance(
     -------
     (a + before + after, ...) ndarray
     """
+    if max(mask.shape) > LARGEST_SIDE:
+        return _transformed(np.pad(mask, list(zip(before, after, strict=True))), spacing)
     apart = [
         np.square((np.arange(size + low + high)[:, None] - low - np.arange(size)) * step).astype(np.float32)
         for size, low, high, step in zip(mask.shape, before, after, spacing, strict=True)
@@ -145,3 +150,12 @@ def squared_distance(
             np.minimum(best, sums, out=best)
         least = best.reshape(shape)
     return least
+
+
+def _transformed(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(mask.view(np.uint8))
+    image.SetSpacing(spacing[::-1])
+    far = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=True, useImageSpacing=True)
+    return np.asarray(np.maximum(sitk.GetArrayViewFromImage(far), np.float32(0)))

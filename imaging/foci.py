@@ -98,7 +98,7 @@ class Foci:
     @cached_property
     def _halfmax(self) -> Array:
         plateau = look_inside(self.volume, Packed(self.mask), self.background).plateau
-        return halfmax_level(self.mask, self.values, *self.background, plateau)
+        return halfmax_level(self.mask, self.values, *self.background, plateau, self.detection.found.apart_above)
 
     @cached_property
     def level(self) -> Array:

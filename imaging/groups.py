@@ -210,8 +210,9 @@ def _measure_unions(
         background = [findings[c].to_numpy(float)[members] for c in ("background_mean", "background_sd")]
         mean, sd = background
         plateau = look_inside(detection.volume, Packed(parts), (mean, sd)).plateau
-        level = halfmax_level(parts, parts.values(detection.volume.array), mean, sd, plateau)
-        parts = halfmax_mask(detection.volume, parts, level, detection.found.level[members])[0]
+        found = detection.found.take(members)
+        level = halfmax_level(parts, parts.values(detection.volume.array), mean, sd, plateau, found.apart_above)
+        parts = halfmax_mask(detection.volume, parts, level, found.level)[0]
     owner = label[parts.component]
     order = np.lexsort((parts.voxels, owner))
     union = Components.from_sets(parts.voxels[order], owner[order], int(label.max()) + 1, parts.shape)

@@ -90,6 +90,11 @@ class Candidates:
         unknown, none, no = np.full(n, np.nan), np.full(n, "", "U16"), np.zeros(n, bool)
         return cls(components, none, np.full(n, level), unknown, unknown, no, none, n_too_small, n_noise, True)
 
+    @property
+    def apart_above(self) -> NDArray[np.float64]:
+        """HU up to which each is one with what it was split from, (n,); -inf for what stands alone."""
+        return np.where(self.split, self.level, -np.inf)
+
     def take(self, which: NDArray[Any]) -> Candidates:
         """The entries in a mask, or in an order."""
         names = ("reason", "level", "drop", "background", "split", "kept")

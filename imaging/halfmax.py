@@ -14,6 +14,10 @@ from .volume import Volume
 
 GROW_MM = 2.0
 """How far the mask may reach beyond the detection mask, and at least one voxel in every direction."""
+APART_SD = 2.0
+"""Standard deviations of noise above the level at which a finding was split off, so that noise of its brighter
+neighbour does not hang on to it. Judgement: 3 take up to an eighth more off faint plaque, none makes single ones 4 to 8
+mm too long (tests/benchmarks/bench_measure.py)."""
 NOISE_SD = 3.0
 """P99 lies at most this many standard deviations of noise above a plateau."""
 
@@ -26,16 +30,17 @@ def halfmax_level(
     plateau: NDArray[np.float64],
     apart_above: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """HU of the half-maximum, (n,): max(background + 3 sd, (background + top) / 2, apart_above).
+    """HU of the half-maximum, (n,): max(background + 3 sd, (background + top) / 2).
 
     The top is P99 of the finding, or the plateau inside where noise explains why P99 lies higher: P99 of a plateau lies
     2.3 sd above it, which makes a 6 mm ball up to 8 % too small. What was split off, as plaque from an enhanced lumen,
     is one with its neighbour up to `apart_above` (`Candidates.apart_above`): half-way to the background, which is that
-    of soft tissue, its mask would run into the lumen.
+    of soft tissue, its mask would run into the lumen. Its level lies at least 2 sd above that, or half-way to the top.
     """
     p99 = components.quantile(values, 0.99)
     top = np.where(np.abs(p99 - plateau) <= NOISE_SD * sd, plateau, p99)
-    return np.asarray(np.maximum(np.maximum(mean + 3 * sd, (mean + top) / 2), apart_above))
+    clear = np.minimum(apart_above + APART_SD * sd, (apart_above + top) / 2)
+    return np.asarray(np.maximum(np.maximum(mean + 3 * sd, (mean + top) / 2), clear))
 
 
 def halfmax_mask(

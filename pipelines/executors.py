@@ -100,6 +100,7 @@ class Executor(Protocol):
 AGAIN_S = 2.0
 """Seconds after which an alarm that came to nothing rings again."""
 _AT_ONCE_S = 0.001
+"""The same where it rang while nothing could be raised."""
 
 
 class TimeLimitError(BaseException):

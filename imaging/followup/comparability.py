@@ -10,8 +10,8 @@ from typing import Any
 from .exam import Exam
 
 SPACING_RATIO = 1.25
-SAME_THRESHOLD_HU = 10.0
 THRESHOLD = "grown above, HU"
+SAME_THRESHOLD_HU = 10.0
 """Growth thresholds that differ by more give other volumes: a blurred edge of 500 HU moves by a fiftieth of its width
 for every 10 HU."""
 TISSUE_HU = 20.0

@@ -59,6 +59,21 @@ def ball(rng, slice_mm, diameter):
     return scan(rng, Thing(Ball(centre(rng), diameter / 2), rng.uniform(300, 1300)), diameter / 2, slice_mm)
 
 
+def plaques(rng, slice_mm, diameter, hu):
+    """Four balls whose centres lie half a millimetre outside an enhanced vessel of 320 HU, in front of a spine."""
+    px = rng.uniform(0.6, 0.8)
+    spacing = (slice_mm, px, px)
+    shape = tuple(round(mm / s) for mm, s in zip((100, 130, 130), spacing, strict=True))
+    body = ((0, 0, 58), BACKGROUND_HU), ((-5, 0, 11), 320), ((0, 40, 9), 250)
+    tissue = [Thing(Cylinder((x, y, 0), radius, 200), level) for (x, y, radius), level in body]
+    turns = zip((-30, -10, 10, 30), rng.uniform(0, 2 * np.pi, 4), strict=True)
+    balls = [Ball((-5 + 11.5 * np.cos(a), 11.5 * np.sin(a), z + rng.uniform(-1, 1)), diameter / 2) for z, a in turns]
+    return render(
+        tissue, [Thing(ball, hu) for ball in balls], shape, spacing, psf_fwhm_mm=rng.uniform(0.9, 1.5),
+        noise_sd=rng.uniform(10, 15), seed=int(rng.integers(1 << 31)),
+    ).volume  # fmt: skip
+
+
 def shell(rng, slice_mm, wall, coverage):
     """A shell of 4 to 12 mm radius, and its outer radius."""
     radius = rng.uniform(max(4.0, 2 * wall + 1), 12.0)

@@ -78,7 +78,7 @@ def test_a_report_for_each_scan_with_the_names_of_the_tables(followed):
 def test_what_became_of_a_finding_is_that_of_the_tables(followed):
     _, made = followed
     words = {state: meaning for state, (_, _, meaning) in codes.CHANGES.items()} | {
-        s: codes.change(s)[0][2] for s in ("resolved", "not_seen", "split", "merged", "not_comparable")
+        s: codes.change(s)[2] for s in ("resolved", "not_seen", "split", "merged", "not_comparable")
     }
     told = set()
     for k, comparison in enumerate(made.timeline.comparisons, 2):

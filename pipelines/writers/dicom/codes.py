@@ -211,17 +211,14 @@ FOLLOWUP_MEASURES: tuple[Measure, ...] = (
 """Columns of changes in a follow-up report."""
 
 
-def change(state: str) -> list[Triple]:
-    """The terms for what became of a finding: a standard one where there is one, else our own."""
+def change(state: str) -> Triple:
+    """The term for what became of a finding: a standard one where there is one, else our own."""
     words = {
         "not_seen_before": "Seen, where the scan before may not have shown it",
         "seen_again": "Seen again, not seen in the scan before",
     }
-    return [
-        CHANGES[state]
-        if state in CHANGES
-        else local(state, words.get(state, f"In follow-up: {state.replace('_', ' ')}"))
-    ]
+    own = local(state, words.get(state, f"In follow-up: {state.replace('_', ' ')}"))
+    return CHANGES.get(state, own)
 
 
 @cache

@@ -184,7 +184,7 @@ def _changes(change: pd.Series, given: bool) -> list[Any]:
 def _called(state: str) -> list[Any]:
     from highdicom import sr
 
-    return [sr.QualitativeEvaluation(codes.code(codes.CHANGE), codes.code(term)) for term in codes.change(state)]
+    return [sr.QualitativeEvaluation(codes.code(codes.CHANGE), codes.code(codes.change(state)))]
 
 
 def _time(order: int, days: Any) -> Any:
